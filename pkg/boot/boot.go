@@ -1,0 +1,243 @@
+// Package boot runs a plan: it brings the live ISO to the machine, mounts the root inside it, and makes sure that the
+// machine can be handed over. Run is the list of what happens.
+package boot
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/handoff"
+	"github.com/liveboot/liveboot/pkg/kernel/loop"
+	"github.com/liveboot/liveboot/pkg/kernel/memory"
+	"github.com/liveboot/liveboot/pkg/kernel/mount"
+	"github.com/liveboot/liveboot/pkg/kernel/uevent"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/overlay"
+	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/target"
+)
+
+// Console is what a boot tells people; *console.Console is one.
+type Console interface {
+	Stagef(stage, format string, args ...any)
+	Warnf(format string, args ...any)
+	Debugf(format string, args ...any)
+	Progress(stage string, done, size int64)
+	ProgressDone()
+}
+
+// Modules loads drivers; *module.Loader is one.
+type Modules interface {
+	Load(name string) ([]string, error)
+	LoadWith(name, parameters string) (bool, error)
+}
+
+// A Machine is what is booted.
+type Machine struct {
+	// Root is the path of the root folder of the initramfs: "/".
+	Root string
+	// Sys is the folder /sys, Proc the file system that holds "proc".
+	Sys, Proc fs.FS
+	// Release is the version of the running kernel.
+	Release string
+	// Modules opens the drivers of the image.
+	Modules func(device.Spec) (Modules, error)
+	// Uevents starts to listen for devices.
+	Uevents func() (Uevents, error)
+	Mounter mount.Mounter
+	Loops   loop.Attacher
+	Links   network.Kernel
+	DHCP    network.Client
+	// Size, OpenTarget and Open look at devices.
+	Size       func(device string) (int64, error)
+	OpenTarget func(device string) (target.Writer, error)
+	Open       func(path string) (live.File, error)
+	// Uptime is the time since the kernel started.
+	Uptime func() time.Duration
+	// Base and NewRoot are where the parts of the live system, and its root, are mounted.
+	Base, NewRoot string
+	// Pause opens a shell before a stage and returns when a person left it.
+	Pause func(plan.Stage) error
+}
+
+// Uevents are the kernel's events of devices; *uevent.Listener is one.
+type Uevents interface {
+	Receive() (uevent.Event, error)
+	Close() error
+}
+
+// Run carries the plan out, up to the point where nothing is left but to hand the machine over. Its error is a *StageError.
+// What it set up before an error stays, for a person to look at.
+func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready, error) {
+	b := newRun(p, m, ui)
+	defer b.close()
+
+	if err := b.bringUp(ctx); err != nil {
+		return handoff.Ready{}, err
+	}
+	image, err := stage(ctx, b, plan.Fetch, b.open)
+	if err != nil {
+		return handoff.Ready{}, err
+	}
+	defer image.Close()
+	disk, err := stage(ctx, b, plan.Target, func(context.Context) (*target.Disk, string, error) { return b.prepare(image) })
+	if err != nil {
+		return handoff.Ready{}, err
+	}
+	if _, err := stage(ctx, b, plan.Fetch, func(ctx context.Context) (int64, string, error) { return b.fill(ctx, disk, image) }); err != nil {
+		return handoff.Ready{}, err
+	}
+	root, err := stage(ctx, b, plan.Live, func(context.Context) (*live.Root, string, error) { return b.mountLive(disk) })
+	if err != nil {
+		return handoff.Ready{}, err
+	}
+	if _, err := stage(ctx, b, plan.Overlay, func(context.Context) (string, string, error) { return b.mountOverlay(root) }); err != nil {
+		return handoff.Ready{}, err
+	}
+	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check() })
+}
+
+// bringUp loads drivers and brings the network up, one beside the other: a card may have its lease while the drivers of
+// the sound chip are still loading.
+func (b *run) bringUp(ctx context.Context) error {
+	if err := b.loadModules(); err != nil {
+		return err
+	}
+	b.background.Go(func() {
+		if err := b.devices.HotPlug(ctx, b.uevents); err != nil && ctx.Err() == nil {
+			b.ui.Warnf("devices that appear from now on get no driver: %v", err)
+		}
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := stage(ctx, b, plan.Devices, b.coldPlug)
+		return err
+	})
+	group.Go(func() error {
+		_, err := stage(ctx, b, plan.Network, b.connect)
+		return err
+	})
+	return group.Wait()
+}
+
+// loadModules opens the drivers and starts to listen for devices, before anything can come that must not be missed.
+func (b *run) loadModules() (err error) {
+	if b.modules, err = b.Modules(b.plan.Devices); err != nil {
+		return &StageError{plan.Devices, err}
+	}
+	if b.uevents, err = b.Uevents(); err != nil {
+		return &StageError{plan.Devices, err}
+	}
+	b.devices = device.NewManager(b.Sys, b.modules, func(err error) { b.ui.Debugf("%v", err) })
+	return nil
+}
+
+func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
+	if err := b.devices.ColdPlug(ctx, b.plan.Devices.First); err != nil {
+		return struct{}{}, "", err
+	}
+	counts := b.devices.Counts()
+	return struct{}{}, fmt.Sprintf("%d drivers for %d kinds of device", counts.Drivers, counts.Kinds), nil
+}
+
+func (b *run) connect(ctx context.Context) (network.Connection, string, error) {
+	conn, err := network.Up(ctx, b.plan.Network, b.Links, b.DHCP)
+	if err != nil {
+		return conn, "", err
+	}
+	resolv := network.ResolvConf(b.plan.Network, conn.Lease)
+	if err := b.writeFile("etc/resolv.conf", resolv); err != nil {
+		return conn, "", err
+	}
+	b.report.Network = networkReport(conn)
+	b.ui.Debugf("/etc/resolv.conf: %q, routes %v", resolv, conn.Lease.Routes)
+	what := fmt.Sprintf("%s (%v) %v from %v", conn.Link.Name, conn.Link.MAC, conn.Lease.Address, conn.Lease.Server)
+	if gateway := conn.Lease.Gateway(); gateway.IsValid() {
+		what += fmt.Sprintf(", gateway %v", gateway)
+	}
+	return conn, what, nil
+}
+
+func (b *run) open(ctx context.Context) (*fetch.Stream, string, error) {
+	image, err := fetch.Open(ctx, b.plan.Image, fetch.Environment{Roots: b.Root})
+	if err != nil {
+		return nil, "", err
+	}
+	b.report.Image.URL, b.report.Image.Size = image.URL.String(), image.Size
+	if image.Size < 0 {
+		return image, fmt.Sprintf("%v, of unknown size", image.URL), nil
+	}
+	return image, fmt.Sprintf("%v, %s", image.URL, target.MiB(image.Size)), nil
+}
+
+func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
+	disk, err := target.Prepare(b.plan.Target, image.Size, target.Environment{
+		LoadModule: b.modules.LoadWith,
+		Memory:     func() (memory.Info, error) { return memory.Read(b.Proc) },
+		Size:       b.Size,
+		Open:       b.OpenTarget,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	b.report.Device = disk.Device
+	return disk, fmt.Sprintf("%s of up to %s", disk.Device, target.MiB(disk.Capacity)), nil
+}
+
+func (b *run) fill(ctx context.Context, disk *target.Disk, image io.Reader) (int64, string, error) {
+	began := b.Uptime()
+	defer b.ui.ProgressDone()
+	n, err := disk.Fill(ctx, image, func(done int64) {
+		b.report.Image.Bytes = done
+		b.ui.Progress(string(plan.Fetch), done, b.report.Image.Size)
+	})
+	if err != nil {
+		return n, "", err
+	}
+	took := b.Uptime() - began
+	b.report.Image.downloaded(n, took, b.plan.Image.Digest)
+	what := fmt.Sprintf("%s in %.1f s, %.1f MiB/s", target.MiB(n), took.Seconds(), b.report.Image.Rate/(1<<20))
+	if b.plan.Image.Digest != (fetch.Digest{}) {
+		what += ", " + b.plan.Image.Digest.Algorithm + " is right"
+	}
+	return n, what, nil
+}
+
+func (b *run) mountLive(disk *target.Disk) (*live.Root, string, error) {
+	if err := overlay.MountTmpfs(b.plan.Overlay, b.Base, b.overlayEnvironment()); err != nil {
+		return nil, "", err
+	}
+	root, err := live.Mount(b.plan.Live, disk.Device, live.Paths{Base: b.Base}, live.Environment{
+		Mounter: b.Mounter, Attacher: b.Loops, LoadModule: b.loadModule, Open: b.Open,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	b.report.Live = liveReport(root)
+	return root, fmt.Sprintf("volume %q, %s (%s)", root.VolumeID, root.Layout.Name, b.report.Live.FileSystems), nil
+}
+
+func (b *run) overlayEnvironment() overlay.Environment {
+	return overlay.Environment{Mounter: b.Mounter, LoadModule: b.loadModule}
+}
+
+func (b *run) mountOverlay(root *live.Root) (string, string, error) {
+	err := overlay.Mount(b.plan.Overlay, root.Path, b.Base, b.NewRoot, b.overlayEnvironment())
+	return b.NewRoot, fmt.Sprintf("%s, changes in memory up to %s", overlay.Source, b.plan.Overlay.Size), err
+}
+
+func (b *run) check() (handoff.Ready, string, error) {
+	ready, err := handoff.Check(b.plan.Handoff, b.NewRoot)
+	if err != nil {
+		return ready, "", err
+	}
+	return ready, "switch_root to " + ready.Init, nil
+}

@@ -1,0 +1,121 @@
+package boot
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/fetch/httpx"
+	"github.com/liveboot/liveboot/pkg/handoff"
+	"github.com/liveboot/liveboot/pkg/iso"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/target"
+)
+
+// Hint returns a sentence on what to do about an error of Run, or "" where the error says it all.
+func Hint(err error) string {
+	for _, h := range hints() {
+		if h.applies(err) {
+			return h.sentence
+		}
+	}
+	return ""
+}
+
+type hint struct {
+	applies  func(error) bool
+	sentence string
+}
+
+func hints() []hint {
+	return []hint{
+		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
+		{is(io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
+		{tooLarge(true), "give the machine more memory, or use a smaller image"},
+		{tooLarge(false), "take ramdisk_size= off the kernel command line, so that the RAM disk fits the image, or raise it (it counts in KiB)"},
+		{status(404), "check the path in root=live: against the files on the server"},
+		{status(401, 403), "the server does not let us read the image: check its permissions"},
+		{as[*httpx.StatusError], "look at the server's log"},
+		{as[*httpx.StallError], "the server or the network between stopped; look at the server's log and at the cable"},
+		{notYetValid, "the clock of this machine is wrong: set it in the firmware"},
+		{as[x509.UnknownAuthorityError], "the server's certificate is of an authority that is not in this image: put its certificate into the image as /etc/ssl/certs/<name>.pem (mkinitramfs -file)"},
+		{as[x509.HostnameError], "the certificate is for another name than the one in root=live:"},
+		{as[*tls.CertificateVerificationError], "check the server's certificate"},
+		{as[*net.DNSError], "check the name in root=live: and the resolvers (nameserver=, or those from DHCP)"},
+		{is(unix.ECONNREFUSED), "no server listens there: check address and port in root=live:, and that the server runs"},
+		{isAny(unix.EHOSTUNREACH, unix.ENETUNREACH), "check the address in root=live:, the gateway, and the server's network"},
+		{timedOut, "the server does not answer at all: check its address, and firewalls on the way"},
+		{is(iso.ErrNotISO), "what the server sent is no ISO: look at the URL in a browser, it may be an error page"},
+		{as[*live.NoRootError], "is it a live ISO? Other folders are named by rd.live.dir= and rd.live.squashimg="},
+		{as[*handoff.InitError], "the live system's root has no init that can run here; another one is named by init="},
+		{is(module.ErrNotFound), "the image lacks a driver: build kernel and initrd together with mkinitramfs, for the kernel that is booted"},
+		{inStage(plan.Devices, fs.ErrNotExist), "kernel and initrd do not belong together: put both files of one build on the server"},
+		{inStage(plan.Network, nil), "check cable, switch port and DHCP server; a missing driver is seen in the shell with `ip link` and `dmesg`"},
+	}
+}
+
+func as[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isAny(targets ...error) func(error) bool {
+	return func(err error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func tooLarge(memory bool) func(error) bool {
+	return func(err error) bool {
+		var e *target.TooLargeError
+		return errors.As(err, &e) && e.Memory == memory
+	}
+}
+
+func status(codes ...int) func(error) bool {
+	return func(err error) bool {
+		var e *httpx.StatusError
+		if !errors.As(err, &e) {
+			return false
+		}
+		for _, code := range codes {
+			if e.Code == code {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func notYetValid(err error) bool {
+	var e x509.CertificateInvalidError
+	return errors.As(err, &e) && e.Reason == x509.Expired
+}
+
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+func inStage(stage plan.Stage, target error) func(error) bool {
+	return func(err error) bool {
+		var e *StageError
+		return errors.As(err, &e) && e.Stage == stage && (target == nil || errors.Is(err, target))
+	}
+}

@@ -1,0 +1,49 @@
+package boot
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/liveboot/liveboot/pkg/console"
+	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/kernel/block"
+	"github.com/liveboot/liveboot/pkg/kernel/loop"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/kernel/mount"
+	"github.com/liveboot/liveboot/pkg/kernel/uevent"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/target"
+)
+
+// NewRoot is where the live system's root is mounted. It is outside of /run, which is moved into it.
+const NewRoot = "/sysroot"
+
+// ThisMachine returns the running machine. Pause is called before stages at which the plan stops for a person.
+func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
+	root := os.DirFS("/")
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return Machine{}, fmt.Errorf("read the kernel's version: %w", err)
+	}
+	version := strings.TrimSpace(string(release))
+	return Machine{
+		Root: "/", Sys: os.DirFS("/sys"), Proc: root, Release: version,
+		Modules: func(s device.Spec) (Modules, error) {
+			return module.Open("/", version, module.System{}, module.Options{Blacklist: s.Blacklist})
+		},
+		Uevents:    func() (Uevents, error) { return uevent.Listen() },
+		Mounter:    mount.System{},
+		Loops:      loop.System{},
+		Links:      network.System{},
+		DHCP:       network.DHCPv4,
+		Size:       block.Size,
+		OpenTarget: func(device string) (target.Writer, error) { return block.OpenWriter(device) },
+		Open:       func(path string) (live.File, error) { return os.Open(path) },
+		Uptime:     console.Uptime,
+		Base:       live.DefaultBase, NewRoot: NewRoot,
+		Pause: pause,
+	}, nil
+}

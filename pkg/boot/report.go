@@ -1,0 +1,111 @@
+package boot
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/plan"
+)
+
+// ReportPath is where the live system finds the report.
+const ReportPath = "run/liveboot/report.json"
+
+// A Report tells the live system how it was booted. It holds no secrets. Times are in seconds since the kernel started, sizes in bytes.
+type Report struct {
+	Version string        `json:"version"`
+	Kernel  string        `json:"kernel"`
+	Stages  []StageReport `json:"stages"`
+	Network NetworkReport `json:"network"`
+	Image   ImageReport   `json:"image"`
+	Device  string        `json:"device"`
+	Live    LiveReport    `json:"live"`
+}
+
+// A StageReport tells when a stage ran and what it came to.
+type StageReport struct {
+	Stage plan.Stage `json:"stage"`
+	Began float64    `json:"began"`
+	Took  float64    `json:"took"`
+	What  string     `json:"what"`
+}
+
+// A NetworkReport tells which link was used.
+type NetworkReport struct {
+	Interface string `json:"interface"`
+	MAC       string `json:"mac"`
+	Address   string `json:"address"`
+	Gateway   string `json:"gateway,omitempty"`
+	Server    string `json:"server"`
+}
+
+// An ImageReport tells where the image came from.
+type ImageReport struct {
+	// URL after redirects, without secrets.
+	URL string `json:"url"`
+	// Size as announced, or -1; Bytes as received.
+	Size  int64 `json:"size"`
+	Bytes int64 `json:"bytes"`
+	// Rate in bytes a second.
+	Rate float64 `json:"rate"`
+	// Digest that was verified; empty if none was asked for.
+	Digest string `json:"digest,omitempty"`
+}
+
+// A LiveReport tells how the root was found.
+type LiveReport struct {
+	VolumeID    string `json:"volume"`
+	Layout      string `json:"layout"`
+	FileSystems string `json:"filesystems"`
+}
+
+func newReport(m Machine) Report {
+	return Report{Version: Version(), Kernel: m.Release}
+}
+
+// Version is that of the program, from its build: a module version, or "(devel)".
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+func networkReport(c network.Connection) NetworkReport {
+	r := NetworkReport{Interface: c.Link.Name, MAC: c.Link.MAC.String(), Address: c.Lease.Address.String(), Server: c.Lease.Server.String()}
+	if gateway := c.Lease.Gateway(); gateway.IsValid() {
+		r.Gateway = gateway.String()
+	}
+	return r
+}
+
+func liveReport(r *live.Root) LiveReport {
+	return LiveReport{VolumeID: r.VolumeID, Layout: r.Layout.Name, FileSystems: strings.Join(r.FileSystems, ", ")}
+}
+
+func (r *ImageReport) downloaded(n int64, took time.Duration, digest fetch.Digest) {
+	r.Bytes = n
+	if took > 0 {
+		r.Rate = float64(n) / took.Seconds()
+	}
+	if digest != (fetch.Digest{}) {
+		r.Digest = digest.String()
+	}
+}
+
+func (b *run) writeReport() error {
+	text, err := json.MarshalIndent(b.report, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := b.writeFile(ReportPath, string(text)+"\n"); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}

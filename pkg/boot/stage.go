@@ -1,0 +1,113 @@
+package boot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/plan"
+)
+
+// A StageError is what stopped a boot, and where.
+type StageError struct {
+	Stage plan.Stage
+	Err   error
+}
+
+// Error shows the stage and the cause.
+func (e *StageError) Error() string { return fmt.Sprintf("%s: %v", e.Stage, e.Err) }
+
+// Unwrap returns the cause.
+func (e *StageError) Unwrap() error { return e.Err }
+
+// run is one boot.
+type run struct {
+	Machine
+	plan plan.Plan
+	ui   Console
+
+	modules    Modules
+	uevents    Uevents
+	devices    *device.Manager
+	background sync.WaitGroup
+
+	mu     sync.Mutex // guards report.Stages and paused, which stages that run beside each other use
+	report Report
+	paused []plan.Stage
+}
+
+func newRun(p plan.Plan, m Machine, ui Console) *run {
+	return &run{Machine: m, plan: p, ui: ui, report: newReport(m)}
+}
+
+// close ends what runs beside the stages.
+func (b *run) close() {
+	if b.uevents != nil {
+		_ = b.uevents.Close() // its end is all that is wanted of it
+	}
+	b.background.Wait()
+}
+
+// stage runs one step of the boot: after a pause, if one was asked for, it gives each the same line, timing and error.
+func stage[T any](ctx context.Context, b *run, name plan.Stage, do func(context.Context) (result T, what string, err error)) (T, error) {
+	if err := b.pause(name); err != nil {
+		var none T
+		return none, &StageError{name, err}
+	}
+	began := b.Uptime()
+	result, what, err := do(ctx)
+	took := b.Uptime() - began
+	b.mu.Lock()
+	b.report.Stages = append(b.report.Stages, StageReport{Stage: name, Began: began.Seconds(), Took: took.Seconds(), What: what})
+	b.mu.Unlock()
+	if err == nil && name == plan.Handoff {
+		err = b.writeReport()
+	}
+	if err != nil {
+		return result, &StageError{name, err}
+	}
+	b.ui.Stagef(string(name), "%s (%.2f s)", what, took.Seconds())
+	return result, nil
+}
+
+// pause opens a shell before the stage where rd.break= asks for one, once.
+func (b *run) pause(name plan.Stage) error {
+	b.mu.Lock()
+	wanted := slices.Contains(b.plan.Break, name) && !slices.Contains(b.paused, name)
+	b.paused = append(b.paused, name)
+	b.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	return b.Pause(name)
+}
+
+// loadModule loads a driver. A file system that the kernel has built in has no alias to be found by, but stands in /proc/filesystems.
+func (b *run) loadModule(name string) error {
+	_, err := b.modules.Load(name)
+	if kind, ok := strings.CutPrefix(name, "fs-"); ok && errors.Is(err, module.ErrNotFound) {
+		list, readErr := fs.ReadFile(b.Proc, "proc/filesystems")
+		if readErr == nil && slices.ContainsFunc(bytes.Fields(list), func(word []byte) bool { return string(word) == kind }) {
+			return nil
+		}
+	}
+	return err
+}
+
+// writeFile writes a small file below the root folder, with the folders above it.
+func (b *run) writeFile(name, content string) error {
+	path := filepath.Join(b.Root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(content), 0o644)
+}

@@ -1,0 +1,152 @@
+// Package device makes hardware appear: it loads the driver for every device that the kernel knows, and for those that
+// turn up later, by the modalias in which a device says what it is. It is what "udevadm trigger --action=add" and
+// udev's rule for MODALIAS do elsewhere.
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/kernel/uevent"
+)
+
+// A Spec says what to do about drivers beyond what the devices themselves ask for.
+type Spec struct {
+	// Blacklist names drivers that no device gets.
+	Blacklist []string
+	// First names drivers that are loaded before any other, in this order.
+	First []string
+}
+
+// A Loader loads the drivers for a name or alias; *module.Loader is one.
+type Loader interface {
+	Load(name string) (modules []string, err error)
+}
+
+// A Receiver gives the events of devices; *uevent.Listener is one.
+type Receiver interface {
+	Receive() (uevent.Event, error)
+}
+
+// loaders is how many drivers are loaded at a time. A driver's probe mostly waits for its hardware, so this may be more than there are processors.
+const loaders = 8
+
+// A Manager loads drivers for devices.
+type Manager struct {
+	sys    fs.FS
+	loader Loader
+	report func(error)
+
+	mu      sync.Mutex
+	seen    map[string]bool
+	drivers map[string]bool
+}
+
+// NewManager returns a Manager for the devices below sys, the folder /sys. A driver that does not load is told to report, which
+// must be safe for several goroutines: it may be that of a device that the boot does not need.
+func NewManager(sys fs.FS, loader Loader, report func(error)) *Manager {
+	return &Manager{sys: sys, loader: loader, report: report, seen: make(map[string]bool), drivers: make(map[string]bool)}
+}
+
+// Counts are what a Manager has met so far.
+type Counts struct {
+	// Kinds of device (different modaliases), and the drivers asked for on their behalf, each counted once.
+	Kinds, Drivers int
+}
+
+// Counts returns what the Manager has met so far.
+func (m *Manager) Counts() Counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Counts{len(m.seen), len(m.drivers)}
+}
+
+// ColdPlug loads the drivers first, one after the other, then those of all devices that are there now, several at a
+// time. Devices that a driver brings with it come as events, see HotPlug. An error is one of first.
+func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
+	for _, name := range first {
+		if _, err := m.loader.Load(name); err != nil {
+			return fmt.Errorf("load driver %s first: %w", name, err)
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(loaders)
+	err := fs.WalkDir(m.sys, "devices", func(name string, entry fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil || entry.IsDir() || path.Base(name) != "modalias" {
+			return nil // a device that left while we looked is none
+		}
+		data, err := fs.ReadFile(m.sys, name)
+		if err != nil {
+			return nil
+		}
+		if alias := strings.TrimSpace(string(data)); alias != "" {
+			group.Go(func() error {
+				m.plug(alias)
+				return nil
+			})
+		}
+		return nil
+	})
+	return errors.Join(err, group.Wait())
+}
+
+// HotPlug loads drivers for the devices that events tell of, until the events end (because the listener was closed).
+func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
+	var group errgroup.Group
+	group.SetLimit(loaders)
+	defer group.Wait()
+	for {
+		event, err := events.Receive()
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			// Events were lost: what they told of is in /sys.
+			if err := m.ColdPlug(ctx, nil); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		if alias := event.Env["MODALIAS"]; alias != "" && event.Action == "add" {
+			group.Go(func() error {
+				m.plug(alias)
+				return nil
+			})
+		}
+	}
+}
+
+// plug loads the drivers for one modalias, unless that was done before.
+func (m *Manager) plug(alias string) {
+	m.mu.Lock()
+	known := m.seen[alias]
+	m.seen[alias] = true
+	m.mu.Unlock()
+	if known {
+		return
+	}
+	names, err := m.loader.Load(alias)
+	if err != nil && !errors.Is(err, module.ErrNotFound) {
+		m.report(fmt.Errorf("driver for %s: %w", alias, err))
+	}
+	m.mu.Lock()
+	for _, name := range names {
+		m.drivers[name] = true
+	}
+	m.mu.Unlock()
+}

@@ -1,0 +1,78 @@
+package fetch
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"strings"
+)
+
+// A Digest is a fingerprint of an image, of the kind that coreutils' sha256sum and sha512sum print.
+type Digest struct {
+	// Algorithm is "sha256" or "sha512"; empty in the zero Digest, which stands for none.
+	Algorithm string
+	// Hex is the fingerprint in lower-case hexadecimal.
+	Hex string
+}
+
+var hashes = map[string]func() hash.Hash{"sha256": sha256.New, "sha512": sha512.New}
+
+// ParseDigest reads a fingerprint in hexadecimal of either case.
+func ParseDigest(algorithm, text string) (Digest, error) {
+	newHash, ok := hashes[algorithm]
+	if !ok {
+		return Digest{}, fmt.Errorf("digest %s: not one of sha256, sha512", algorithm)
+	}
+	bytes, err := hex.DecodeString(text)
+	if err != nil {
+		return Digest{}, fmt.Errorf("digest %s=%s: not hexadecimal: %w", algorithm, text, err)
+	}
+	if size := newHash().Size(); len(bytes) != size {
+		return Digest{}, fmt.Errorf("digest %s=%s: has %d hexadecimal digits, want %d", algorithm, text, len(text), 2*size)
+	}
+	return Digest{algorithm, strings.ToLower(text)}, nil
+}
+
+// String returns the digest as "sha256:…".
+func (d Digest) String() string {
+	if d == (Digest{}) {
+		return "none"
+	}
+	return d.Algorithm + ":" + d.Hex
+}
+
+// verifier computes the digest of what is written to it. Without a digest to compare with it does nothing.
+type verifier struct {
+	want Digest
+	hash hash.Hash
+}
+
+func newVerifier(want Digest) (*verifier, error) {
+	v := &verifier{want: want}
+	if want != (Digest{}) {
+		newHash, ok := hashes[want.Algorithm]
+		if !ok {
+			return nil, fmt.Errorf("digest %v: not one of sha256, sha512", want)
+		}
+		v.hash = newHash()
+	}
+	return v, nil
+}
+
+func (v *verifier) Write(p []byte) {
+	if v.hash != nil {
+		v.hash.Write(p) // a hash.Hash never fails
+	}
+}
+
+func (v *verifier) check() error {
+	if v.hash == nil {
+		return nil
+	}
+	if got := hex.EncodeToString(v.hash.Sum(nil)); got != v.want.Hex {
+		return fmt.Errorf("the image is not the expected one: its %s is %s, expected %s", v.want.Algorithm, got, v.want.Hex)
+	}
+	return nil
+}

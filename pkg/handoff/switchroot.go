@@ -1,0 +1,141 @@
+package handoff
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/kernel/mount"
+)
+
+// moved are the file systems that go with the machine. /run holds the live system's own devices and comes last, so that
+// nothing below it is in use by us any more.
+func moved() []string { return []string{"/dev", "/proc", "/sys", "/run"} }
+
+// SwitchRoot makes r.Root the root folder of the process, frees the memory of the initramfs, and becomes r.Init with
+// the arguments (those behind the program's name) and the environment given. It returns only with an error. The process is
+// number 1 and its root the initramfs; anything else is refused before something is deleted.
+func SwitchRoot(r Ready, args, environment []string) error {
+	old, err := checkInitramfs(r.Root)
+	if err != nil {
+		return fmt.Errorf("switch root: %w", err)
+	}
+	defer old.Close()
+	kernel := mount.System{}
+	for _, folder := range moved() {
+		target := filepath.Join(r.Root, folder)
+		if err := os.MkdirAll(target, 0o755); err != nil {
+			return fmt.Errorf("switch root: %w", err)
+		}
+		if err := kernel.Mount(mount.Point{Source: folder, Target: target, Flags: mount.Move}); err != nil {
+			return fmt.Errorf("switch root: %w", err)
+		}
+	}
+	if err := os.Chdir(r.Root); err != nil {
+		return fmt.Errorf("switch root: %w", err)
+	}
+	if err := kernel.Mount(mount.Point{Source: ".", Target: "/", Flags: mount.Move}); err != nil {
+		return fmt.Errorf("switch root: %w", err)
+	}
+	if err := errors.Join(unix.Chroot("."), os.Chdir("/")); err != nil {
+		return fmt.Errorf("switch root: %w", err)
+	}
+	// From here on there is no way back, and none is needed: what fails to be deleted only keeps its memory.
+	_ = removeTree(int(old.Fd()), ".")
+	if err := useConsole(); err != nil {
+		return fmt.Errorf("switch root: %w", err)
+	}
+	if err := unix.Exec(r.Init, append([]string{r.Init}, args...), environment); err != nil {
+		return fmt.Errorf("switch root: exec %s: %w", r.Init, err)
+	}
+	return nil
+}
+
+// checkInitramfs makes sure that what is about to be deleted is an initramfs, and returns its root folder, opened.
+func checkInitramfs(newRoot string) (*os.File, error) {
+	if os.Getpid() != 1 {
+		return nil, fmt.Errorf("this is process %d, and only process 1 may hand the machine over", os.Getpid())
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/", &fs); err != nil {
+		return nil, fmt.Errorf("look at the root: %w", err)
+	}
+	if fs.Type != unix.RAMFS_MAGIC && fs.Type != unix.TMPFS_MAGIC {
+		return nil, fmt.Errorf("the root is no initramfs (file system type %#x)", fs.Type)
+	}
+	if _, err := os.Lstat("/init"); err != nil {
+		return nil, fmt.Errorf("the root is no initramfs: %w", err)
+	}
+	old, err := device("/")
+	if err != nil {
+		return nil, err
+	}
+	next, err := device(newRoot)
+	if err != nil {
+		return nil, err
+	}
+	if old == next {
+		return nil, fmt.Errorf("nothing is mounted at %s", newRoot)
+	}
+	return os.Open("/")
+}
+
+func device(path string) (uint64, error) {
+	var stat unix.Stat_t
+	if err := unix.Lstat(path, &stat); err != nil {
+		return 0, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return stat.Dev, nil
+}
+
+// removeTree deletes what is in the folder name of the folder parent, on its own file system only: what is mounted below stays
+// untouched. It goes on after errors and returns the first.
+func removeTree(parent int, name string) error {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	folder := os.NewFile(uintptr(fd), name)
+	defer folder.Close()
+	var self unix.Stat_t
+	if err := unix.Fstat(fd, &self); err != nil {
+		return err
+	}
+	names, first := folder.Readdirnames(-1)
+	for _, child := range names {
+		var stat unix.Stat_t
+		err := unix.Fstatat(fd, child, &stat, unix.AT_SYMLINK_NOFOLLOW)
+		switch {
+		case err != nil:
+		case stat.Dev != self.Dev:
+			continue
+		case stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+			if err = removeTree(fd, child); err == nil {
+				err = unix.Unlinkat(fd, child, unix.AT_REMOVEDIR)
+			}
+		default:
+			err = unix.Unlinkat(fd, child, 0)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// useConsole gives the init the console as its standard files, as the kernel would. A machine without a console has none.
+func useConsole() error {
+	console, err := os.OpenFile("/dev/console", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil
+	}
+	for fd := range 3 {
+		if err := unix.Dup3(int(console.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("use the console: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+// Package memory tells how much memory the machine has to spare, from /proc/meminfo as proc_meminfo(5) describes it.
+package memory
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+)
+
+// Info is the part of /proc/meminfo that a boot decides on, in bytes.
+type Info struct {
+	Total int64
+	// Available is the kernel's estimate of what can be taken without swapping.
+	Available int64
+}
+
+// Read reads proc/meminfo below root.
+func Read(root fs.FS) (Info, error) {
+	data, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return Info{}, fmt.Errorf("read memory: %w", err)
+	}
+	var info Info
+	for s := bufio.NewScanner(bytes.NewReader(data)); s.Scan(); {
+		key, rest, _ := strings.Cut(s.Text(), ":")
+		var field *int64
+		switch key {
+		case "MemTotal":
+			field = &info.Total
+		case "MemAvailable":
+			field = &info.Available
+		default:
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		if err != nil {
+			return Info{}, fmt.Errorf("read memory: %s: %w", key, err)
+		}
+		*field = kib << 10
+	}
+	if info.Total == 0 || info.Available == 0 {
+		return Info{}, fmt.Errorf("read memory: proc/meminfo names no MemTotal or no MemAvailable")
+	}
+	return info, nil
+}

@@ -1,0 +1,208 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Kernel is what Up needs of the kernel. System is the running one.
+type Kernel interface {
+	// Watch sends every link that there is and then every change, until ctx ends; then it closes the channel.
+	Watch(ctx context.Context) (<-chan Link, error)
+	// SetUp makes the link ready to send and receive.
+	SetUp(Link) error
+	// Configure gives the link the address, the MTU and the routes of the lease.
+	Configure(Link, Lease) error
+}
+
+// A Client asks for a lease on a link until it has one or ctx ends. It calls attempt with each try's number, from 1.
+type Client func(ctx context.Context, link Link, attempt func(int)) (Lease, error)
+
+// A Connection is a network that is up.
+type Connection struct {
+	Link  Link
+	Lease Lease
+}
+
+// Up brings the network up as c says. Its error lists every link with what happened on it.
+func Up(ctx context.Context, c Config, kernel Kernel, dhcp Client) (Connection, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	links, err := kernel.Watch(ctx)
+	if err != nil {
+		return Connection{}, fmt.Errorf("bring up network: %w", err)
+	}
+	u := &up{
+		Config: c, kernel: kernel, dhcp: dhcp,
+		states:   make(map[int]*state),
+		leases:   make(chan result),
+		attempts: make(chan attempt),
+	}
+	conn, err := u.run(ctx, links)
+	cancel()
+	u.drain(links)
+	if err != nil {
+		return Connection{}, fmt.Errorf("bring up network: %w", err)
+	}
+	return conn, nil
+}
+
+// up is the work of one call of Up; only its run touches states.
+type up struct {
+	Config
+	kernel   Kernel
+	dhcp     Client
+	states   map[int]*state
+	leases   chan result
+	attempts chan attempt
+	asking   int // clients that have not answered yet
+}
+
+// state is what is known of a link, and what was done with it.
+type state struct {
+	link     Link
+	asking   bool
+	attempts int
+	err      error
+	stop     context.CancelFunc
+}
+
+type result struct {
+	index int
+	lease Lease
+	err   error
+}
+
+type attempt struct{ index, number int }
+
+func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
+	timeouts := u.Timeouts.orDefault()
+	timer := time.NewTimer(timeouts.Link)
+	defer timer.Stop()
+	waiting := "link"
+	for {
+		select {
+		case link, ok := <-links:
+			if !ok {
+				return Connection{}, errors.Join(ctx.Err(), u.failure("the kernel reports no more links"))
+			}
+			u.observe(ctx, link)
+			switch carrier := u.asking > 0; {
+			case carrier && waiting != "lease":
+				waiting = "lease"
+				timer.Reset(timeouts.Lease)
+			case len(u.states) > 0 && waiting == "link":
+				waiting = "carrier"
+				timer.Reset(timeouts.Carrier)
+			}
+		case a := <-u.attempts:
+			u.states[a.index].attempts = a.number
+		case r := <-u.leases:
+			u.asking--
+			s := u.states[r.index]
+			s.asking, s.err = false, r.err
+			if r.err != nil {
+				continue
+			}
+			if err := u.kernel.Configure(s.link, r.lease); err != nil {
+				s.err = err
+				continue
+			}
+			return Connection{s.link, r.lease}, nil
+		case <-timer.C:
+			return Connection{}, u.failure("no " + waiting)
+		case <-ctx.Done():
+			return Connection{}, errors.Join(ctx.Err(), u.failure("interrupted"))
+		}
+	}
+}
+
+// observe takes note of a link's state and does what follows from it: a new link is set up, one with carrier is asked on.
+func (u *up) observe(ctx context.Context, link Link) {
+	if !u.Link.Matches(link) {
+		return
+	}
+	s := u.states[link.Index]
+	if s == nil {
+		s = new(state)
+		u.states[link.Index] = s
+	}
+	s.link = link
+	if link.Gone || !link.Carrier {
+		if s.stop != nil {
+			s.stop()
+		}
+		if link.Gone {
+			return
+		}
+	}
+	if !link.Up {
+		s.err = u.kernel.SetUp(link)
+		return
+	}
+	if link.Carrier && !s.asking {
+		s.asking, s.attempts = true, 0
+		u.asking++
+		var asked context.Context
+		asked, s.stop = context.WithCancel(ctx)
+		go u.ask(asked, link)
+	}
+}
+
+func (u *up) ask(ctx context.Context, link Link) {
+	lease, err := u.dhcp(ctx, link, func(number int) { u.attempts <- attempt{link.Index, number} })
+	u.leases <- result{link.Index, lease, err}
+}
+
+// drain waits until everything that Up started has ended.
+func (u *up) drain(links <-chan Link) {
+	for u.asking > 0 {
+		select {
+		case <-u.attempts:
+		case <-u.leases:
+			u.asking--
+		}
+	}
+	for range links {
+	}
+}
+
+// failure says what was missing and how far each link got.
+func (u *up) failure(what string) error {
+	if len(u.states) == 0 {
+		if u.Link != (Selector{}) {
+			return fmt.Errorf("%s: there is no link %v", what, u.Link)
+		}
+		return fmt.Errorf("%s: the kernel found no network card", what)
+	}
+	states := make([]*state, 0, len(u.states))
+	for _, s := range u.states {
+		states = append(states, s)
+	}
+	slices.SortFunc(states, func(a, b *state) int { return strings.Compare(a.link.Name, b.link.Name) })
+	lines := make([]string, len(states))
+	for i, s := range states {
+		lines[i] = fmt.Sprintf("%s (%v): %s", s.link.Name, s.link.MAC, s.story())
+	}
+	return fmt.Errorf("%s: %s", what, strings.Join(lines, "; "))
+}
+
+func (s *state) story() string {
+	switch {
+	case s.link.Gone:
+		return "removed"
+	case s.asking && s.attempts == 1:
+		return "no answer to 1 DHCP request"
+	case s.asking:
+		return fmt.Sprintf("no answer to %d DHCP requests", s.attempts)
+	case s.err != nil && !errors.Is(s.err, context.Canceled):
+		return s.err.Error()
+	case !s.link.Carrier:
+		return "no carrier (cable, switch port)"
+	}
+	return "not tried"
+}

@@ -1,0 +1,204 @@
+// Package plan turns a kernel command line into everything the boot will do, as data.
+//
+// A Plan is made without I/O: the same line gives the same plan on every machine. Every option is a row of Parameters, with its key, its
+// default, a sentence, and what it sets; the README's table is made from the same rows. Mistakes are all found and joined in one
+// error, so that a person mends them in one go.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/cmdline"
+	"github.com/liveboot/liveboot/pkg/console"
+	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/handoff"
+	"github.com/liveboot/liveboot/pkg/kernel/power"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/overlay"
+	"github.com/liveboot/liveboot/pkg/target"
+)
+
+// A Plan is everything the boot will do.
+type Plan struct {
+	Devices device.Spec
+	Network network.Config
+	Image   fetch.Source
+	Target  target.Spec
+	Live    live.Spec
+	Overlay overlay.Spec
+	Handoff handoff.Spec
+	Rescue  Rescue
+
+	// Verbosity of the console.
+	Verbosity console.Verbosity
+	// Break names the stages before which a shell is opened.
+	Break []Stage
+	// Warnings are remarks about the line that do not stop the boot.
+	Warnings []string
+
+	// persistent, until the line was read to its end: rd.live.overlay.persistent.
+	persistent bool
+}
+
+// A Stage is a step of the boot.
+type Stage string
+
+// The stages, in their order.
+const (
+	Devices Stage = "devices"
+	Network Stage = "network"
+	Target  Stage = "target"
+	Fetch   Stage = "fetch"
+	Live    Stage = "live"
+	Overlay Stage = "overlay"
+	Handoff Stage = "handoff"
+)
+
+// Stages returns the stages in their order.
+func Stages() []Stage { return []Stage{Devices, Network, Target, Fetch, Live, Overlay, Handoff} }
+
+// Rescue is what happens after a failure.
+type Rescue struct {
+	// Shell says whether a person is offered a shell.
+	Shell ShellPolicy
+	// Delay is the time in which one can be asked for, before Action. Negative waits for ever.
+	Delay time.Duration
+	// Jitter is the longest time that is added by chance, so that the machines of a fleet do not come back in step.
+	Jitter time.Duration
+	Action power.Action
+}
+
+// A ShellPolicy says whether a person is offered a shell.
+type ShellPolicy int
+
+// The policies.
+const (
+	ShellOffered ShellPolicy = iota
+	ShellAtOnce
+	ShellNever
+)
+
+// DefaultRescue offers a shell for a minute and tries again.
+func DefaultRescue() Rescue {
+	return Rescue{Shell: ShellOffered, Delay: 60 * time.Second, Jitter: 15 * time.Second, Action: power.Reboot}
+}
+
+// Default returns the plan of an empty line, without an image.
+func Default() Plan {
+	return Plan{
+		Target:    target.Spec{Device: target.RAMDisk},
+		Live:      live.Spec{Dir: "LiveOS", Container: "squashfs.img"},
+		Overlay:   overlay.Spec{Size: "50%"},
+		Rescue:    DefaultRescue(),
+		Verbosity: console.Normal,
+	}
+}
+
+// Parse makes a plan of a line. Its error joins all mistakes of the line; the plan is then still right about Rescue and
+// Verbosity, as far as these are not what is mistaken.
+func Parse(line cmdline.Line) (Plan, error) {
+	p := Default()
+	rows := Parameters()
+	var errs []error
+	for _, word := range line {
+		row := find(rows, word.Key)
+		if row == nil {
+			errs = append(errs, p.unknown(rows, word))
+			continue
+		}
+		if err := row.set(&p, word); err != nil {
+			errs = append(errs, fmt.Errorf("option %v: %w", redact(word), err))
+		}
+	}
+	errs = append(errs, p.finish())
+	return p, errors.Join(errs...)
+}
+
+// finish sees to what depends on several options.
+func (p *Plan) finish() error {
+	if p.persistent {
+		p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
+		p.persistent = false
+	}
+	if len(p.Image.URLs) == 0 {
+		return errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line")
+	}
+	return nil
+}
+
+func (p *Plan) warnf(format string, args ...any) {
+	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+}
+
+func find(rows []Parameter, key string) *Parameter {
+	for i := range rows {
+		if rows[i].Key == key || slices.Contains(rows[i].Aliases, key) {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// unknown deals with a key that has no row. The live system's own options are left alone; those of our families are mistakes: of
+// rd.liveboot.* a fatal one, since it may have been the one that verifies the image.
+func (p *Plan) unknown(rows []Parameter, word cmdline.Param) error {
+	switch {
+	case strings.HasPrefix(word.Key, "rd.liveboot."):
+		return fmt.Errorf("unknown option %s: did you mean %s?", word.Key, nearest(rows, word.Key))
+	case strings.HasPrefix(word.Key, "rd.kiwi.live."), strings.HasPrefix(word.Key, "rd.live."):
+		p.warnf("unknown option %s is ignored: did you mean %s?", word.Key, nearest(rows, word.Key))
+	}
+	return nil
+}
+
+// nearest returns the known key that differs least from key.
+func nearest(rows []Parameter, key string) string {
+	best, least := "", 1<<30
+	for _, row := range rows {
+		for _, known := range append([]string{row.Key}, row.Aliases...) {
+			if d := distance(key, known); d < least {
+				best, least = known, d
+			}
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, delete or replace to make a into b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// redact returns the option as it may be shown: a URL in it without its secrets.
+func redact(word cmdline.Param) string {
+	prefix, rest := "", word.Value
+	if inner, ok := strings.CutPrefix(rest, "live:"); ok {
+		prefix, rest = "live:", inner
+	}
+	if strings.Contains(rest, "://") {
+		word.Value = prefix + fetch.URL(rest).String()
+	}
+	return word.String()
+}

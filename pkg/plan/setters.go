@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/liveboot/liveboot/pkg/cmdline"
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/network"
+)
+
+// setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
+func setRoot(p *Plan, w cmdline.Param) error {
+	value := strings.TrimPrefix(w.Value, "live:")
+	var errs []error
+	for word := range strings.FieldsSeq(value) {
+		errs = append(errs, p.addImage(strings.TrimPrefix(word, "live:")))
+	}
+	if len(errs) == 0 {
+		return errors.New("want live:http://server/path/to.iso")
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Plan) addImage(word string) error {
+	address, fragment, _ := strings.Cut(word, "#")
+	if fragment != "" {
+		algorithm, hex, ok := strings.Cut(fragment, "=")
+		if !ok {
+			return fmt.Errorf("want #sha256=<hex> behind the URL, not #%s", fragment)
+		}
+		if err := p.setDigest(algorithm, hex); err != nil {
+			return err
+		}
+	}
+	if planned(address) {
+		return errNotBuilt
+	}
+	url, err := fetch.ParseURL(address)
+	if err != nil {
+		return err
+	}
+	if !fetch.Supported(url.Scheme()) {
+		return fmt.Errorf("the image's address begins with %q, want live:http://server/path/to.iso or live:https://…", url.Scheme()+":")
+	}
+	p.Image.URLs = append(p.Image.URLs, url)
+	return nil
+}
+
+// planned tells the image addresses of the contract that are not built yet.
+func planned(address string) bool {
+	for _, prefix := range []string{"ftp://", "ftps://", "tftp://", "dolly://", "nbd:", "CDLABEL=", "LABEL=", "UUID=", "PARTUUID=", "/dev/", "AOEINTERFACE="} {
+		if strings.HasPrefix(address, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func digest(algorithm string) func(*Plan, cmdline.Param) error {
+	return func(p *Plan, w cmdline.Param) error { return p.setDigest(algorithm, w.Value) }
+}
+
+// setDigest takes the image's digest. Two that differ cannot both be right, and to follow the last would be to drop one that somebody
+// relies on.
+func (p *Plan) setDigest(algorithm, hex string) error {
+	d, err := fetch.ParseDigest(algorithm, hex)
+	if err != nil {
+		return err
+	}
+	if p.Image.Digest != (fetch.Digest{}) && p.Image.Digest != d {
+		return fmt.Errorf("two digests for one image: %v and %v", p.Image.Digest, d)
+	}
+	p.Image.Digest = d
+	return nil
+}
+
+// setIP reads ip=. The forms are dracut's; those of this version ask for DHCPv4.
+func setIP(p *Plan, w cmdline.Param) error {
+	link, method, found := strings.Cut(w.Value, ":")
+	if !found {
+		link, method = "", w.Value
+	}
+	switch method {
+	case "dhcp", "on", "any", "single-dhcp":
+	case "":
+		return errors.New("want dhcp")
+	default:
+		return errNotBuilt
+	}
+	if link != "" {
+		p.Network.Link = network.ParseSelector(link)
+	}
+	return nil
+}
+
+// setBreak reads rd.break. dracut's names are those of its own stages; each stands for the one of ours that does what comes after it.
+func setBreak(p *Plan, w cmdline.Param) error {
+	names := map[string]Stage{
+		"": Handoff, "cmdline": Devices, "pre-udev": Devices, "pre-trigger": Devices, "initqueue": Network,
+		"pre-mount": Live, "mount": Live, "pre-pivot": Handoff, "cleanup": Handoff,
+	}
+	for _, stage := range Stages() {
+		names[string(stage)] = stage
+	}
+	stage, ok := names[w.Value]
+	if !ok {
+		return errors.New("want one of devices, network, target, fetch, live, overlay, handoff")
+	}
+	p.Break = append(p.Break, stage)
+	return nil
+}
