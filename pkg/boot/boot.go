@@ -116,13 +116,13 @@ func (b *run) bringUp(ctx context.Context) error {
 			b.ui.Warnf("devices that appear from now on get no driver: %v", err)
 		}
 	})
-	group, ctx := errgroup.WithContext(ctx)
+	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		_, err := stage(ctx, b, plan.Devices, b.coldPlug)
+		_, err := stage(both, b, plan.Devices, b.coldPlug)
 		return err
 	})
 	group.Go(func() error {
-		_, err := stage(ctx, b, plan.Network, b.connect)
+		_, err := stage(both, b, plan.Network, b.connect)
 		return err
 	})
 	return group.Wait()

@@ -21,7 +21,7 @@ const (
 	// firstDescriptor is where the volume descriptors begin, section 6.7.1: the 16 sectors before are the system's (boot code, partition table).
 	firstDescriptor = 16
 	// maxDirectory bounds the memory that a malicious directory can ask for.
-	maxDirectory = 16 << 20
+	maxDirectory = 4 << 20
 	maxDepth     = 32
 )
 

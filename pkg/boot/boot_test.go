@@ -1,0 +1,444 @@
+package boot
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/liveboot/liveboot/pkg/cmdline"
+	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/iso/isotest"
+	"github.com/liveboot/liveboot/pkg/kernel/loop/looptest"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/kernel/module/moduletest"
+	"github.com/liveboot/liveboot/pkg/kernel/mount"
+	"github.com/liveboot/liveboot/pkg/kernel/mount/mounttest"
+	"github.com/liveboot/liveboot/pkg/kernel/uevent"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/target"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const release = "6.1.0-test"
+
+// machine is a machine that records what is done to it.
+type machine struct {
+	t     *testing.T
+	root  string
+	mu    sync.Mutex
+	lines []string
+
+	// disk is the RAM disk.
+	disk bytes.Buffer
+	// container is what is seen where the container is mounted, by path; a trailing slash makes a folder.
+	container []string
+	// init is the live root's program; nil leaves it out.
+	init []byte
+	// memory that is available, in KiB.
+	memory int
+	mounts func(mount.Point) error
+	noLink bool
+	server http.Handler
+	paused []plan.Stage
+}
+
+// program is a script whose interpreter needs none itself.
+const program = "#!/bin/true\n"
+
+// static is the header of an ELF program for this machine without segments, and so without a dynamic loader.
+func static(machine elf.Machine) []byte {
+	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64, Phentsize: 56, Shentsize: 64}
+	copy(header.Ident[:], elf.ELFMAG)
+	header.Ident[elf.EI_CLASS], header.Ident[elf.EI_DATA], header.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
+	var b bytes.Buffer
+	_ = binary.Write(&b, binary.LittleEndian, header) // a buffer takes everything
+	return b.Bytes()
+}
+
+// here is the machine that the test runs on.
+func here() elf.Machine {
+	if runtime.GOARCH == "arm64" {
+		return elf.EM_AARCH64
+	}
+	return elf.EM_X86_64
+}
+
+func newMachine(t *testing.T) *machine {
+	return &machine{
+		t: t, root: t.TempDir(), memory: 1 << 20,
+		container: []string{"LiveOS/rootfs.img"}, init: []byte(program),
+	}
+}
+
+// log takes a command, with the paths as they would be on a real machine.
+func (m *machine) log(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lines = append(m.lines, strings.ReplaceAll(fmt.Sprintf(format, args...), m.root, ""))
+}
+
+func (m *machine) path(name string) string { return filepath.Join(m.root, name) }
+
+func (m *machine) write(name string, data []byte, mode fs.FileMode) {
+	m.t.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(m.path(name)), 0o755), os.WriteFile(m.path(name), data, mode)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// mount lays out what a mount would show.
+func (m *machine) mount(p mount.Point) error {
+	if m.mounts != nil {
+		if err := m.mounts(p); err != nil {
+			m.log("# that failed, as umount %s", p.Target)
+			return err
+		}
+	}
+	target := strings.TrimPrefix(p.Target, m.root)
+	switch {
+	case target == "/run/overlay/squashfs_container":
+		for _, name := range m.container {
+			if folder, ok := strings.CutSuffix(name, "/"); ok {
+				if err := os.MkdirAll(filepath.Join(p.Target, folder), 0o755); err != nil {
+					return err
+				}
+				continue
+			}
+			m.write(filepath.Join(target, name), nil, 0o644)
+		}
+	case p.Type == "overlay" && m.init != nil:
+		m.write(filepath.Join(target, "sbin/init"), m.init, 0o755)
+		m.write(filepath.Join(target, "bin/true"), static(here()), 0o755)
+	}
+	return nil
+}
+
+// file is what is on a device: the ISO on the RAM disk, a squashfs behind the first loop device, an ext4 behind the second.
+type file struct{ *bytes.Reader }
+
+func (file) Close() error { return nil }
+
+func (m *machine) open(path string) (live.File, error) {
+	switch path {
+	case target.RAMDisk:
+		return file{bytes.NewReader(m.disk.Bytes())}, nil
+	case "/dev/loop0":
+		return file{bytes.NewReader(append([]byte("hsqs"), make([]byte, 4096)...))}, nil
+	case "/dev/loop1":
+		super := make([]byte, 4096)
+		copy(super[1024+56:], "\x53\xef")
+		return file{bytes.NewReader(super)}, nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m *machine) WriteAt(p []byte, offset int64) (int, error) {
+	if offset != int64(m.disk.Len()) {
+		return 0, fmt.Errorf("write at %d", offset)
+	}
+	return m.disk.Write(p)
+}
+
+func (m *machine) Close() error {
+	m.log("# the image is on %s", target.RAMDisk)
+	return nil
+}
+
+// noEvents is a kernel in which no further device appears.
+type noEvents struct{ closed chan struct{} }
+
+func (n noEvents) Receive() (uevent.Event, error) { <-n.closed; return uevent.Event{}, os.ErrClosed }
+func (n noEvents) Close() error                   { close(n.closed); return nil }
+
+// links is a machine with one card.
+type links struct{ m *machine }
+
+func (l links) Watch(ctx context.Context) (<-chan network.Link, error) {
+	c := make(chan network.Link, 1)
+	if !l.m.noLink {
+		c <- network.Link{Index: 2, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Up: true, Carrier: true}
+	}
+	go func() {
+		<-ctx.Done()
+		close(c)
+	}()
+	return c, nil
+}
+
+func (links) SetUp(network.Link) error { return nil }
+
+func (l links) Configure(link network.Link, lease network.Lease) error {
+	l.m.log("ip address replace %v dev %s", lease.Address, link.Name)
+	return nil
+}
+
+func (m *machine) machine() Machine {
+	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nic.ko:\n"), 0o644)
+	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\n"), 0o644)
+	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
+	m.write("proc/filesystems", []byte("nodev\tproc\n\text4\n"), 0o644)
+	return Machine{
+		Root: m.root, Proc: os.DirFS(m.root), Release: release,
+		Sys: fstest.MapFS{"devices/pci0000:00/modalias": {Data: []byte("pci:nic\n")}},
+		Modules: func(s device.Spec) (Modules, error) {
+			return module.Open(m.root, release, moduletest.Recorder{Log: func(c string) { m.log("%s", c) }}, module.Options{Blacklist: s.Blacklist})
+		},
+		Uevents: func() (Uevents, error) { return noEvents{make(chan struct{})}, nil },
+		Mounter: mounttest.Recorder{Log: func(c string) { m.log("%s", c) }, OnMount: m.mount},
+		Loops:   &looptest.Recorder{Log: func(c string) { m.log("%s", c) }},
+		Links:   links{m},
+		DHCP: func(context.Context, network.Link, func(int)) (network.Lease, error) {
+			return network.Lease{
+				Address: netip.MustParsePrefix("10.0.2.15/24"), Server: netip.MustParseAddr("10.0.2.2"), Resolvers: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
+				Routes: []network.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.2.2")}},
+			}, nil
+		},
+		Size:       func(string) (int64, error) { return int64(m.disk.Len()), nil },
+		OpenTarget: func(string) (target.Writer, error) { return m, nil },
+		Open:       m.open,
+		Uptime:     func() time.Duration { return 0 },
+		Base:       m.path("run/overlay"), NewRoot: m.path("sysroot"),
+		Pause: func(s plan.Stage) error {
+			m.paused = append(m.paused, s)
+			m.log("# paused before %s", s)
+			return nil
+		},
+	}
+}
+
+// screen is a Console that keeps what it was told.
+type screen struct {
+	m *machine
+}
+
+func (s screen) Stagef(stage, format string, args ...any) {
+	s.m.log("# %s: %s", stage, fmt.Sprintf(format, args...))
+}
+func (s screen) Warnf(format string, args ...any) {
+	s.m.log("# warning: %s", fmt.Sprintf(format, args...))
+}
+func (screen) Debugf(string, ...any)         {}
+func (screen) Progress(string, int64, int64) {}
+func (screen) ProgressDone()                 {}
+
+var image = isotest.Image("CDROM", map[string]string{"LiveOS/squashfs.img": strings.Repeat("hsqs", 1000)})
+
+// boot boots m from a server that has image, with the options added to the line. It returns the error and the server's address.
+func (m *machine) boot(options string) error {
+	if m.server == nil {
+		m.server = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(image))
+		})
+	}
+	server := httptest.NewServer(m.server)
+	defer server.Close()
+	p, err := plan.Parse(cmdline.Parse("root=live:" + server.URL + "/x.iso " + options))
+	if err != nil {
+		m.t.Fatalf("plan: %v", err)
+	}
+	_, err = Run(m.t.Context(), p, m.machine(), screen{m})
+	for i, line := range m.lines {
+		m.lines[i] = strings.ReplaceAll(line, server.URL, "http://server")
+	}
+	return err
+}
+
+// TestRun compares what a boot does, printed as the commands that would do the same, with the golden files.
+func TestRun(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options string
+		change  func(*machine)
+	}{
+		{"root-image", "", nil},
+		{"container-is-root", "rootflags=noatime,metacopy=on rd.live.overlay.size=1g", func(m *machine) { m.container = []string{"proc/", "usr/"} }},
+		{"paused", "rd.break=fetch rd.break", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			if err := m.boot(tt.options); err != nil {
+				t.Fatalf("Run: %v", err)
+			}
+			if !bytes.Equal(m.disk.Bytes()[:len(image)], image) {
+				t.Error("the RAM disk does not hold the image")
+			}
+			golden(t, tt.name, m.sequence())
+			checkReport(t, m)
+		})
+	}
+}
+
+// sequence returns the commands, those of the two stages that run beside each other in a fixed order.
+func (m *machine) sequence() string {
+	var first, rest []string
+	early := []string{"# devices", "# network", "modprobe nic", "ip address"}
+	for _, line := range m.lines {
+		if hasAnyPrefix(line, early) {
+			first = append(first, line)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	for i := range early {
+		for j := i; j < len(first); j++ {
+			if strings.HasPrefix(first[j], early[i]) && i < len(first) {
+				first[i], first[j] = first[j], first[i]
+			}
+		}
+	}
+	return strings.Join(append(first, rest...), "\n") + "\n"
+}
+
+func hasAnyPrefix(s string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (go test ./pkg/boot -update writes it)", err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("Run did (-want +got):\n%s", diff)
+	}
+}
+
+func checkReport(t *testing.T, m *machine) {
+	t.Helper()
+	data, err := os.ReadFile(m.path(ReportPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Report
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Image.Bytes != int64(len(image)) || r.Kernel != release || r.Device != "/dev/ram0" || len(r.Stages) != 8 {
+		t.Errorf("report = %s", data)
+	}
+}
+
+func TestRunErrors(t *testing.T) {
+	wrongSum := "rd.liveboot.sha256=" + strings.Repeat("0", 64)
+	for _, tt := range []struct {
+		name    string
+		options string
+		change  func(*machine)
+		stage   plan.Stage
+		want    string
+		hint    string
+	}{
+		{"no card", "rd.net.timeout.iflink=1", func(m *machine) { m.noLink = true }, plan.Network, "found no network card", "check cable"},
+		{"404", "", func(m *machine) { m.server = http.NotFoundHandler() }, plan.Fetch, "404 Not Found", "check the path"},
+		{"too little memory", "", func(m *machine) { m.memory = 1 << 10 }, plan.Target, "are available", "more memory"},
+		{"RAM disk too small", "ramdisk_size=4", nil, plan.Target, "larger than the RAM disk", "take ramdisk_size= off"},
+		{"wrong digest", wrongSum, nil, plan.Fetch, "is not the expected one", ""},
+		{"cut off", "", func(m *machine) {
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(image)))
+				w.Write(image[:len(image)-1])
+			})
+		}, plan.Fetch, "unexpected EOF", "connection was cut"},
+		{"truncated on the server", "", func(m *machine) {
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(image[:len(image)-2048]) })
+		}, plan.Fetch, "truncated", "incomplete"},
+		{"a web page", "", func(m *machine) {
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte("<p>"), 50000)) })
+		}, plan.Fetch, "not an ISO 9660 image", "error page"},
+		{"no live folder", "rd.live.dir=casper", nil, plan.Live, `the ISO "CDROM" holds no live system: it has no file casper/squashfs.img`, "rd.live.dir="},
+		{"container without a root", "", func(m *machine) { m.container = []string{"etc/"} }, plan.Live, "holds neither LiveOS/rootfs.img nor", "rd.live.dir="},
+		{"mount fails", "", func(m *machine) {
+			m.mounts = func(p mount.Point) error {
+				if p.Type == "ext4" {
+					return errors.New("structure needs cleaning")
+				}
+				return nil
+			}
+		}, plan.Live, "structure needs cleaning", ""},
+		{"no init", "", func(m *machine) { m.init = nil }, plan.Handoff, "init /sbin/init, /usr/lib", "init="},
+		{"init of another kind", "", func(m *machine) { m.init = []byte("hello") }, plan.Handoff, "neither a program nor a script", "init="},
+		{"init of another architecture", "", func(m *machine) { m.init = static(elf.EM_S390) }, plan.Handoff, "the image is for another architecture", "init="},
+		{"named init missing", "init=/bin/nothing", nil, plan.Handoff, "init /bin/nothing of the live system", "init="},
+		{"driver to load first is missing", "rd.driver.pre=nothing", nil, plan.Devices, "load driver nothing first", "lacks a driver"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			err := m.boot(tt.options)
+			var staged *StageError
+			if !errors.As(err, &staged) || staged.Stage != tt.stage || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("Run = %v, want an error of stage %s with %q", err, tt.stage, tt.want)
+			}
+			if hint := Hint(err); !strings.Contains(hint, tt.hint) || (hint == "") != (tt.hint == "") {
+				t.Errorf("Hint(%v) = %q, want %q", err, hint, tt.hint)
+			}
+			mounted := make(map[string]bool)
+			for _, line := range m.lines {
+				words := strings.Fields(line)
+				switch {
+				case words[0] == "mount":
+					mounted[words[len(words)-1]] = true
+				case len(words) > 1 && words[len(words)-2] == "umount":
+					delete(mounted, words[len(words)-1])
+				}
+			}
+			if tt.stage == plan.Live && len(mounted) > 1 {
+				t.Errorf("after the error %v are still mounted, want only /run/overlay", mounted)
+			}
+		})
+	}
+}
+
+func TestMissingModules(t *testing.T) {
+	m := newMachine(t)
+	p, err := plan.Parse(cmdline.Parse("root=live:http://h/i"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mm := m.machine()
+	mm.Modules = func(device.Spec) (Modules, error) { return module.Open(m.root, "6.9-other", nil, module.Options{}) }
+	_, err = Run(t.Context(), p, mm, screen{m})
+	if err == nil || !strings.Contains(err.Error(), "no modules of the running kernel 6.9-other") || !strings.Contains(Hint(err), "do not belong together") {
+		t.Errorf("Run = %v (%s), want an error that names the kernel", err, Hint(err))
+	}
+}

@@ -1,0 +1,228 @@
+package plan
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/liveboot/liveboot/pkg/cmdline"
+	"github.com/liveboot/liveboot/pkg/console"
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/kernel/power"
+	"github.com/liveboot/liveboot/pkg/network"
+)
+
+const sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// with returns the plan of "root=live:http://h/i" after changes.
+func with(change func(*Plan)) Plan {
+	p := Default()
+	p.Image.URLs = []fetch.URL{"http://h/i"}
+	change(&p)
+	return p
+}
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   string // besides root=live:http://h/i, unless it has a root= itself
+		want Plan
+	}{
+		{"only the image", "", with(func(*Plan) {})},
+		{"the documented line", "ip=dhcp rd.kiwi.live.system=/dev/ram0 rd.neednet=1", with(func(*Plan) {})},
+		{"without live:", "root=http://h/i", with(func(*Plan) {})},
+		{"query with &", "root=live:http://h/i?a=b&c=d", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i?a=b&c=d"} })},
+		{"mirrors, repeated", "root=live:http://h/i root=live:https://g/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
+		{"mirrors, in a list", `root="live:http://h/i live:https://g/i"`, with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
+		{"digest in the URL", "root=live:http://h/i#sha256=" + sha256, with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
+		{"the same digest twice", "root=live:http://h/i#sha256=" + sha256 + " rd.liveboot.sha256=" + strings.ToUpper(sha256), with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
+		{"last one wins", "ramdisk_size=1 ramdisk_size=4096", with(func(p *Plan) { p.Target.RAMDiskSize = 4096 << 10 })},
+		{"one interface", "ip=enp3s0:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{Name: "enp3s0"} })},
+		{"one interface by address", "ip=52-54-00-AB-cd-ef:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
+		{"BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
+		{"ip= goes before BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef ip=eth1:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{Name: "eth1"} })},
+		{"resolvers", "nameserver=10.0.0.1 nameserver=[2001:db8::1] rd.peerdns=0", with(func(p *Plan) {
+			p.Network.Resolvers = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")}
+			p.Network.IgnorePeerDNS = true
+		})},
+		{"network time-outs", "rd.net.timeout.dhcp=7 rd.net.timeout.carrier=8 rd.net.timeout.iflink=9", with(func(p *Plan) {
+			p.Network.Timeouts = network.Timeouts{Link: 9 * time.Second, Carrier: 8 * time.Second, Lease: 7 * time.Second}
+		})},
+		{"https without verification, by a proxy", "rd.noverifyssl proxy=http://p:3128", with(func(p *Plan) {
+			p.Image.Insecure, p.Image.Proxy = true, "http://p:3128"
+		})},
+		{"the live system's places", "rd.live.dir=os rd.live.squashimg=root.erofs rootflags=noatime init=/bin/x", with(func(p *Plan) {
+			p.Live.Dir, p.Live.Container, p.Overlay.Options, p.Handoff.Init = "os", "root.erofs", "noatime", "/bin/x"
+		})},
+		{"live_dir", "live_dir=os", with(func(p *Plan) { p.Live.Dir = "os" })},
+		{"overlay size", "rd.live.overlay.size=75%", with(func(p *Plan) { p.Overlay.Size = "75%" })},
+		{"overlay size that means MiB to dracut", "rd.live.overlay.size=512", with(func(p *Plan) {
+			p.Overlay.Size = "512"
+			p.Warnings = []string{"rd.live.overlay.size=512 means 512 bytes; for MiB write 512m"}
+		})},
+		{"persistent in memory", "rd.live.overlay.persistent rd.live.overlay.cowfs=xfs", with(func(p *Plan) {
+			p.Warnings = []string{"rd.live.overlay.persistent has no effect: the image is in memory (/dev/ram0), and so is what is written"}
+		})},
+		{"not persistent", "rd.live.overlay.persistent=no", with(func(*Plan) {})},
+		{"drivers", "rd.driver.blacklist=a,b module_blacklist=c rd.driver.pre=d", with(func(p *Plan) {
+			p.Devices.Blacklist, p.Devices.First = []string{"a", "b", "c"}, []string{"d"}
+		})},
+		{"shell at once", "rd.shell", with(func(p *Plan) { p.Rescue.Shell = ShellAtOnce })},
+		{"shell never", "rd.shell=0 rd.emergency=poweroff", with(func(p *Plan) { p.Rescue.Shell, p.Rescue.Action = ShellNever, power.PowerOff })},
+		{"panic", "panic=3", with(func(p *Plan) { p.Rescue.Delay, p.Rescue.Jitter = 3*time.Second, 0 })},
+		{"panic=0 waits for ever", "panic=0", with(func(p *Plan) { p.Rescue.Delay, p.Rescue.Jitter = -1, 0 })},
+		{"panic=-1 reboots at once", "panic=-1", with(func(p *Plan) { p.Rescue.Delay, p.Rescue.Jitter = 0, 0 })},
+		{"break", "rd.break rd.break=mount rd.break=network", with(func(p *Plan) { p.Break = []Stage{Handoff, Live, Network} })},
+		{"debug goes before quiet", "rd.debug quiet", with(func(p *Plan) { p.Verbosity = console.Debug })},
+		{"quiet", "quiet", with(func(p *Plan) { p.Verbosity = console.Quiet })},
+		{"what is not ours", "rw splash systemd.unit=x rd.md=0 foo.bar=1", with(func(*Plan) {})},
+		{"a known family's unknown option", "rd.kiwi.live.sytem=/dev/sda rd.live.overlay.sise=1", with(func(p *Plan) {
+			p.Warnings = []string{
+				"unknown option rd.kiwi.live.sytem is ignored: did you mean rd.kiwi.live.system?",
+				"unknown option rd.live.overlay.sise is ignored: did you mean rd.live.overlay.size?",
+			}
+		})},
+		{"an option that is not built, switched off", "rd.live.check=0 rd.live.encrypt=no", with(func(*Plan) {})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			line := tt.in
+			if !strings.Contains(line, "root=") {
+				line = "root=live:http://h/i " + line
+			}
+			got, err := Parse(cmdline.Parse(line))
+			if err != nil {
+				t.Fatalf("Parse(%q): %v", line, err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(Plan{})); diff != "" {
+				t.Errorf("Parse(%q) (-want +got):\n%s", line, diff)
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	const image = "root=live:http://h/i "
+	for _, tt := range []struct{ name, in, want string }{
+		{"no image", "quiet", "no image: add root=live:http://"},
+		{"mistyped verification", image + "rd.liveboot.sha265=00", "unknown option rd.liveboot.sha265: did you mean rd.liveboot.sha256?"},
+		{"bad digest", image + "rd.liveboot.sha256=00", "has 2 hexadecimal digits, want 64"},
+		{"two digests", image + "rd.liveboot.sha256=" + sha256 + " rd.liveboot.sha256=" + strings.Repeat("0", 64), "two digests for one image"},
+		{"bad fragment", "root=live:http://h/i#part", "want #sha256=<hex>"},
+		{"not built: disk", image + "rd.kiwi.live.system=/dev/sda", "option rd.kiwi.live.system=/dev/sda: this version of liveboot cannot do it yet"},
+		{"not built: ftp", "root=live:ftp://h/i", "cannot do it yet"},
+		{"not built: static address", image + "ip=10.0.0.2::10.0.0.1:255.255.255.0:h:eth0:none", "cannot do it yet"},
+		{"not built: dhcp6", image + "ip=dhcp6", "cannot do it yet"},
+		{"not built: media check", image + "rd.live.check", "cannot do it yet"},
+		{"not built: kexec", image + "rd.liveboot.handoff=kexec", "cannot do it yet"},
+		{"handoff", image + "rd.liveboot.handoff=jump", "want one of auto, switch_root"},
+		{"unknown scheme", "root=live:gopher://h/i", `begins with "gopher:"`},
+		{"another kind of root", "root=sda1", "names no server"},
+		{"empty root", "root=", "want live:http://"},
+		{"ram disk size", image + "ramdisk_size=2g", "want the size in KiB"},
+		{"overlay size", image + "rd.live.overlay.size=2q", "want bytes, or a number with"},
+		{"overlay size with more options", image + "rd.live.overlay.size=2g,exec", "want bytes, or a number with"},
+		{"cow file system", image + "rd.live.overlay.cowfs=btrfs", "want one of ext4, xfs"},
+		{"emergency", image + "rd.emergency=explode", "want one of reboot, poweroff, halt"},
+		{"stage", image + "rd.break=nowhere", "want one of devices, network"},
+		{"time-out", image + "rd.net.timeout.dhcp=soon", "want a number of seconds"},
+		{"resolver", image + "nameserver=ns.example.org", "want an IP address"},
+		{"BOOTIF", image + "BOOTIF=52-54", "want 01- and six octets"},
+		{"init", image + "init=bin/sh", "want an absolute path"},
+		{"secrets stay secret", "root=live:gopher://user:secret@h/i?token=secret", "gopher"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse(cmdline.Parse(tt.in))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse(%q) = %v, want an error with %q", tt.in, err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("Parse(%q) = %v, which shows a secret", tt.in, err)
+			}
+		})
+	}
+}
+
+// TestParseErrorsJoined: all mistakes are named at once, and what was to happen after a failure is still known.
+func TestParseErrorsJoined(t *testing.T) {
+	p, err := Parse(cmdline.Parse("rd.emergency=halt ramdisk_size=x ip=dhcp6 quiet"))
+	for _, want := range []string{"ramdisk_size", "ip=dhcp6", "no image"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse = %v, want an error that names %s", err, want)
+		}
+	}
+	if p.Rescue.Action != power.Halt || p.Verbosity != console.Quiet {
+		t.Errorf("Parse = %+v, want the rescue and the verbosity of the line", p)
+	}
+}
+
+// TestParameters walks the rows: each is documented or refuses to work, and no key stands twice.
+func TestParameters(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, row := range Parameters() {
+		for _, key := range append([]string{row.Key}, row.Aliases...) {
+			if seen[key] {
+				t.Errorf("the key %s has two rows", key)
+			}
+			seen[key] = true
+		}
+		if row.Built() {
+			continue
+		}
+		if _, err := Parse(cmdline.Parse("root=live:http://h/i " + row.Key + "=1")); err == nil {
+			t.Errorf("%s is not built and not refused", row.Key)
+		}
+	}
+}
+
+// TestFieldsReached: every built row changes the plan, or stands here with the reason why it does not.
+func TestFieldsReached(t *testing.T) {
+	none := map[string]string{
+		"rd.neednet":            "not needed",
+		"rd.kiwi.live.system":   "only its default is built",
+		"rd.liveboot.handoff":   "only its default is built",
+		"rd.live.overlay.cowfs": "belongs to rd.live.overlay.persistent",
+	}
+	value := map[string]string{
+		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "ramdisk_size": "4096",
+		"rd.kiwi.live.system": "/dev/ram0", "ip": "eth7:dhcp", "BOOTIF": "01-02-03-04-05-06-07", "nameserver": "1.2.3.4", "rd.peerdns": "0",
+		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "proxy": "http://p",
+		"rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "auto",
+		"rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
+	}
+	base := with(func(*Plan) {})
+	for _, row := range Parameters() {
+		if !row.Built() {
+			continue
+		}
+		word := cmdline.Param{Key: row.Key, Value: value[row.Key], HasValue: value[row.Key] != ""}
+		if row.Form != "" && !word.HasValue {
+			word = cmdline.Param{Key: row.Key, Value: "x", HasValue: true}
+		}
+		p, err := Parse(append(cmdline.Parse("root=live:http://h/i"), word))
+		if err != nil {
+			t.Errorf("Parse(%v): %v", word, err)
+			continue
+		}
+		if changed := !reflect.DeepEqual(p, base); changed == (none[row.Key] != "") {
+			t.Errorf("Parse(%v) changed the plan: %v, want %v", word, changed, !changed)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("root=live:http://u:p@h/i#sha256=00 ip=eth0:dhcp rd.break=x panic=99999999999")
+	for _, row := range Parameters() {
+		f.Add("root=live:http://h/i " + row.Key + row.Form)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		p, err := Parse(cmdline.Parse(line))
+		if err == nil && len(p.Image.URLs) == 0 {
+			t.Errorf("Parse(%q) is a plan without an image", line)
+		}
+	})
+}

@@ -1,0 +1,215 @@
+package target
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/iotest"
+
+	"github.com/liveboot/liveboot/pkg/iso"
+	"github.com/liveboot/liveboot/pkg/iso/isotest"
+	"github.com/liveboot/liveboot/pkg/kernel/block"
+	"github.com/liveboot/liveboot/pkg/kernel/memory"
+)
+
+const mib = 1 << 20
+
+// device is a disk in memory, and what was said to the kernel.
+type device struct {
+	bytes.Buffer
+	loaded   string
+	builtin  int64 // size of a RAM disk that is built in; 0: a module
+	free     int64
+	written  []int
+	closed   bool
+	writeErr error
+}
+
+func (d *device) environment() Environment {
+	return Environment{
+		LoadModule: func(name, parameters string) (bool, error) {
+			d.loaded = name + " " + parameters
+			return d.builtin == 0, nil
+		},
+		Memory: func() (memory.Info, error) { return memory.Info{Total: 2 * d.free, Available: d.free}, nil },
+		Size:   func(string) (int64, error) { return d.builtin, nil },
+		Open:   func(string) (Writer, error) { return d, nil },
+	}
+}
+
+func (d *device) WriteAt(p []byte, offset int64) (int, error) {
+	if d.writeErr != nil {
+		return 0, d.writeErr
+	}
+	if offset != int64(d.Len()) {
+		return 0, fmt.Errorf("write at %d, want %d", offset, d.Len())
+	}
+	d.written = append(d.written, len(p))
+	return d.Write(p)
+}
+
+func (d *device) Close() error { d.closed = true; return nil }
+
+func TestPrepare(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		spec     Spec
+		size     int64
+		device   device
+		loaded   string
+		capacity int64
+		want     *TooLargeError
+	}{
+		{"fits the image", Spec{Device: RAMDisk}, 100*mib + 1, device{free: 1000 * mib}, "brd rd_nr=1 rd_size=102404", 100*mib + 4096, nil},
+		{"size unknown: all but the headroom", Spec{Device: RAMDisk}, -1, device{free: 1000 * mib}, fmt.Sprintf("brd rd_nr=1 rd_size=%d", (1000*mib-Headroom)>>10), 1000*mib - Headroom, nil},
+		{"given size", Spec{Device: RAMDisk, RAMDiskSize: 200 * mib}, 100 * mib, device{free: 1000 * mib}, "brd rd_nr=1 rd_size=204800", 200 * mib, nil},
+		{"given size too small", Spec{Device: RAMDisk, RAMDiskSize: 99 * mib}, 100 * mib, device{free: 1000 * mib}, "", 0, &TooLargeError{Image: 100 * mib, Room: 99 * mib}},
+		{"memory just enough", Spec{Device: RAMDisk}, 100 * mib, device{free: 100*mib + Headroom}, "brd rd_nr=1 rd_size=102400", 100 * mib, nil},
+		{"memory one byte too small", Spec{Device: RAMDisk}, 100 * mib, device{free: 100*mib + Headroom - 1}, "", 0, &TooLargeError{100 * mib, 100*mib + Headroom - 1, true}},
+		{"no memory for an image of unknown size", Spec{Device: RAMDisk}, -1, device{free: 10 * mib}, "", 0, &TooLargeError{0, 10 * mib, true}},
+		{"built in", Spec{Device: RAMDisk}, 3 * mib, device{free: 1000 * mib, builtin: 16 * mib}, "brd rd_nr=1 rd_size=3072", 16 * mib, nil},
+		{"built in, too small", Spec{Device: RAMDisk}, 17 * mib, device{free: 1000 * mib, builtin: 16 * mib}, "brd rd_nr=1 rd_size=17408", 0, &TooLargeError{Image: 17 * mib, Room: 16 * mib}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			disk, err := Prepare(tt.spec, tt.size, tt.device.environment())
+			if tt.device.loaded != tt.loaded {
+				t.Errorf("Prepare loaded %q, want %q", tt.device.loaded, tt.loaded)
+			}
+			var tooLarge *TooLargeError
+			if errors.As(err, &tooLarge) != (tt.want != nil) || tt.want != nil && *tooLarge != *tt.want {
+				t.Fatalf("Prepare = %v, want %v", err, tt.want)
+			}
+			if tt.want == nil && disk.Capacity != tt.capacity {
+				t.Errorf("Prepare: capacity %d, want %d", disk.Capacity, tt.capacity)
+			}
+		})
+	}
+	if _, err := Prepare(Spec{Device: "/dev/sda"}, 1, (&device{free: 1000 * mib}).environment()); err == nil {
+		t.Error("Prepare(/dev/sda): no error")
+	}
+}
+
+// image returns an ISO of at least n bytes, followed by tail bytes that are not part of its volume.
+func image(n, tail int) []byte {
+	data := isotest.Image("CDROM", map[string]string{"a": string(bytes.Repeat([]byte("0123456789"), n/10+1))})
+	return append(data, bytes.Repeat([]byte{'x'}, tail)...)
+}
+
+func TestFill(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		size int
+		tail int
+	}{{"smaller than a block", 10, 0}, {"several blocks", 5 * mib, 0}, {"odd end", 3 * mib, 513}, {"a backup partition table behind the volume", mib, 33 * 512}} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &device{free: 1000 * mib}
+			data := image(tt.size, tt.tail)
+			disk, err := Prepare(Spec{Device: RAMDisk}, int64(len(data)), d.environment())
+			if err != nil {
+				t.Fatalf("Prepare: %v", err)
+			}
+			var last int64
+			n, err := disk.Fill(t.Context(), iotest.HalfReader(bytes.NewReader(data)), func(done int64) { last = done })
+			if err != nil || n != int64(len(data)) || last != n || !d.closed {
+				t.Fatalf("Fill = %d, %v, told %d, closed %v, want %d", n, err, last, d.closed, len(data))
+			}
+			if !bytes.Equal(d.Bytes()[:n], data) {
+				t.Error("what is on the device is not the image")
+			}
+			for _, w := range d.written[:len(d.written)-1] {
+				if w != blockSize {
+					t.Errorf("wrote blocks of %v, want %d each but for the last", d.written, blockSize)
+				}
+			}
+			if padding := d.Bytes()[n:]; len(padding) >= 4096 || !bytes.Equal(padding, make([]byte, len(padding))) {
+				t.Errorf("behind the image are %d bytes %.10q, want zeros up to the page's end", len(padding), padding)
+			}
+		})
+	}
+}
+
+func TestFillErrors(t *testing.T) {
+	broken := errors.New("no such line")
+	whole := image(3*mib, 0)
+	var tooLarge *TooLargeError
+	var truncated *TruncatedError
+	for _, tt := range []struct {
+		name   string
+		r      io.Reader
+		device device
+		size   int64 // announced
+		is     error
+		as     any
+	}{
+		{"stream error", io.MultiReader(bytes.NewReader(whole[:2*mib]), iotest.ErrReader(broken)), device{free: 1000 * mib}, 4 * mib, broken, nil},
+		{"cut stream, not taken for its end", io.MultiReader(bytes.NewReader(whole[:2*mib+1]), iotest.ErrReader(fmt.Errorf("get x: %w", io.ErrUnexpectedEOF))), device{free: 1000 * mib}, 4 * mib, io.ErrUnexpectedEOF, nil},
+		{"shorter than its volume", bytes.NewReader(whole[:2*mib]), device{free: 1000 * mib}, -1, nil, &truncated},
+		{"no ISO", bytes.NewReader(bytes.Repeat([]byte("<html>"), 100000)), device{free: 1000 * mib}, -1, iso.ErrNotISO, nil},
+		{"empty", bytes.NewReader(nil), device{free: 1000 * mib}, -1, iso.ErrNotISO, nil},
+		{"turns out too large for the memory", bytes.NewReader(whole), device{free: Headroom + 2*mib}, -1, nil, &tooLarge},
+		{"longer than announced", bytes.NewReader(append(image(10, 0), make([]byte, 3*mib)...)), device{free: 1000 * mib}, 2 * mib, nil, &tooLarge},
+		{"write error", bytes.NewReader(whole), device{free: 1000 * mib, writeErr: broken}, 4 * mib, broken, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			disk, err := Prepare(Spec{Device: RAMDisk}, tt.size, tt.device.environment())
+			if err != nil {
+				t.Fatalf("Prepare: %v", err)
+			}
+			_, err = disk.Fill(t.Context(), tt.r, func(int64) {})
+			if tt.is != nil && !errors.Is(err, tt.is) || tt.as != nil && !errors.As(err, tt.as) {
+				t.Errorf("Fill = %v, want %v or %T", err, tt.is, tt.as)
+			}
+		})
+	}
+}
+
+// TestFillFile writes to a real file with O_DIRECT: buffers, offsets and lengths must be aligned.
+func TestFillFile(t *testing.T) {
+	d := &device{free: 1000 * mib}
+	env := d.environment()
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env.Open = func(string) (Writer, error) { return block.OpenWriter(path) }
+	data := image(5*mib, 777)
+	disk, err := Prepare(Spec{Device: RAMDisk}, int64(len(data)), env)
+	if err != nil {
+		t.Fatalf("Prepare: %v", err)
+	}
+	if _, err := disk.Fill(t.Context(), bytes.NewReader(data), func(int64) {}); err != nil {
+		t.Fatalf("Fill: %v", err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got[:len(data)], data) {
+		t.Errorf("the file holds %d bytes, %v, want the image of %d", len(got), err, len(data))
+	}
+}
+
+// BenchmarkFill is the copy alone: from memory to nowhere.
+func BenchmarkFill(b *testing.B) {
+	data := image(64*mib, 0)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		d := &device{free: 1000 * mib}
+		env := d.environment()
+		env.Open = func(string) (Writer, error) { return nowhere{}, nil }
+		disk, err := Prepare(Spec{Device: RAMDisk}, int64(len(data)), env)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := disk.Fill(b.Context(), bytes.NewReader(data), func(int64) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (nowhere) Close() error                           { return nil }
