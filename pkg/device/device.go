@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -79,8 +80,22 @@ func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 			return fmt.Errorf("load driver %s first: %w", name, err)
 		}
 	}
+	aliases, err := m.aliases(ctx)
+	slices.SortStableFunc(aliases, func(a, b string) int { return rank(a) - rank(b) })
 	var group errgroup.Group
 	group.SetLimit(loaders)
+	for _, alias := range aliases {
+		group.Go(func() error {
+			m.plug(alias)
+			return nil
+		})
+	}
+	return errors.Join(err, group.Wait())
+}
+
+// aliases returns the modaliases of all devices.
+func (m *Manager) aliases(ctx context.Context) ([]string, error) {
+	var aliases []string
 	err := fs.WalkDir(m.sys, "devices", func(name string, entry fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -88,20 +103,26 @@ func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 		if err != nil || entry.IsDir() || path.Base(name) != "modalias" {
 			return nil // a device that left while we looked is none
 		}
-		data, err := fs.ReadFile(m.sys, name)
-		if err != nil {
-			return nil
-		}
-		if alias := strings.TrimSpace(string(data)); alias != "" {
-			group.Go(func() error {
-				m.plug(alias)
-				return nil
-			})
+		if data, err := fs.ReadFile(m.sys, name); err == nil {
+			aliases = append(aliases, strings.TrimSpace(string(data)))
 		}
 		return nil
 	})
-	return errors.Join(err, group.Wait())
+	return aliases, err
 }
+
+// rank orders modaliases: network cards first, since a lease takes its time. A PCI modalias names the class of the device behind "bc", 02
+// is a network controller (include/linux/pci_ids.h).
+func rank(alias string) int {
+	if strings.HasPrefix(alias, "pci:") && strings.Contains(alias, "bc02") {
+		return 0
+	}
+	return 1
+}
+
+// needed tells modaliases that a boot has a use for. What a processor can do besides (cpu:) are fast ciphers, whose self-tests take
+// a slow machine a second; the live system loads them again by itself.
+func needed(alias string) bool { return alias != "" && !strings.HasPrefix(alias, "cpu:") }
 
 // HotPlug loads drivers for the devices that events tell of, until the events end (because the listener was closed).
 func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
@@ -122,7 +143,7 @@ func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
 		case err != nil:
 			return err
 		}
-		if alias := event.Env["MODALIAS"]; alias != "" && event.Action == "add" {
+		if alias := event.Env["MODALIAS"]; event.Action == "add" {
 			group.Go(func() error {
 				m.plug(alias)
 				return nil
@@ -131,8 +152,11 @@ func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
 	}
 }
 
-// plug loads the drivers for one modalias, unless that was done before.
+// plug loads the drivers for one modalias, unless that was done before or nobody needs them.
 func (m *Manager) plug(alias string) {
+	if !needed(alias) {
+		return
+	}
 	m.mu.Lock()
 	known := m.seen[alias]
 	m.seen[alias] = true

@@ -65,9 +65,10 @@ func TestManager(t *testing.T) {
 		"devices/pci0/0000:00:03.0/modalias": {Data: []byte("pci:unknown\n")},
 		"devices/pci0/0000:00:04.0/modalias": {Data: []byte("pci:bad\n")},
 		"devices/platform/empty/modalias":    {Data: []byte("\n")},
+		"devices/system/cpu/modalias":        {Data: []byte("cpu:type:x86\n")},
 		"bus/pci/modalias":                   {Data: []byte("pci:never\n")},
 	}
-	l := &loader{drivers: map[string]string{"pci:nic": "e1000", "pci:bad": "broken", "usb:nic": "r8152", "virtio:late": "virtio_net", "early": "early", "pci:never": "never"}}
+	l := &loader{drivers: map[string]string{"pci:nic": "e1000", "pci:bad": "broken", "usb:nic": "r8152", "virtio:late": "virtio_net", "early": "early", "pci:never": "never", "cpu:type:x86": "never"}}
 	var reported []error
 	m := NewManager(sys, l, func(err error) { reported = append(reported, err) })
 	ctx := context.Background()
@@ -111,5 +112,12 @@ func TestColdPlugCancelled(t *testing.T) {
 	m := NewManager(fstest.MapFS{"devices/a/modalias": {Data: []byte("x")}}, &loader{}, nil)
 	if err := m.ColdPlug(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ColdPlug = %v, want %v", err, context.Canceled)
+	}
+}
+
+func TestRank(t *testing.T) {
+	card, disk := "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00", "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00"
+	if rank(card) >= rank(disk) {
+		t.Errorf("rank(%s) = %d, want less than rank(%s) = %d", card, rank(card), disk, rank(disk))
 	}
 }
