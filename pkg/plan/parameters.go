@@ -182,6 +182,11 @@ var tmpfsSize = regexp.MustCompile(`^[0-9]+[kKmMgGtTpPeE%]?$`)
 func systemParameters() []Parameter {
 	return []Parameter{
 		{
+			Key: "rd.live.image",
+			Doc: "Accepted and not needed: every image is a live image.",
+			set: accept,
+		},
+		{
 			Key: "rd.live.dir", Aliases: []string{"live_dir"}, Form: "=<folder>", Default: "LiveOS",
 			Doc: "Folder on the ISO, and in the container, that holds the root.",
 			set: text(func(p *Plan) *string { return &p.Live.Dir }),

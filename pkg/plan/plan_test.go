@@ -183,6 +183,7 @@ func TestParameters(t *testing.T) {
 func TestFieldsReached(t *testing.T) {
 	none := map[string]string{
 		"rd.neednet":            "not needed",
+		"rd.live.image":         "not needed",
 		"rd.kiwi.live.system":   "only its default is built",
 		"rd.liveboot.handoff":   "only its default is built",
 		"rd.live.overlay.cowfs": "belongs to rd.live.overlay.persistent",
