@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -140,9 +141,20 @@ func (b *run) loadModules() (err error) {
 	return nil
 }
 
+// driverPatience is how long the boot waits for drivers before it goes on without those that are still being loaded: a driver may wait
+// minutes for hardware that is broken, and that the boot does not need.
+const driverPatience = 15 * time.Second
+
 func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
-	if err := b.devices.ColdPlug(ctx, b.plan.Devices.First); err != nil {
-		return struct{}{}, "", err
+	plugged := make(chan error, 1)
+	go func() { plugged <- b.devices.ColdPlug(ctx, b.plan.Devices.First) }()
+	select {
+	case err := <-plugged:
+		if err != nil {
+			return struct{}{}, "", err
+		}
+	case <-time.After(driverPatience):
+		b.ui.Warnf("going on without the drivers for %s, which are still being loaded", strings.Join(b.devices.Loading(), ", "))
 	}
 	counts := b.devices.Counts()
 	return struct{}{}, fmt.Sprintf("%d drivers for %d kinds of device", counts.Drivers, counts.Kinds), nil

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/liveboot/liveboot/pkg/kernel/module"
@@ -39,24 +39,30 @@ type Receiver interface {
 	Receive() (uevent.Event, error)
 }
 
-// loaders is how many drivers are loaded at a time. A driver's probe mostly waits for its hardware, so this may be more than there are processors.
-const loaders = 8
+// loaders is how many drivers are loaded at a time. A driver's probe mostly waits for its hardware, so this is more than there
+// are processors; and a few that hang must not hold up the others.
+const loaders = 16
 
 // A Manager loads drivers for devices.
 type Manager struct {
 	sys    fs.FS
 	loader Loader
 	report func(error)
+	places chan struct{} // one for each driver that is being loaded
 
 	mu      sync.Mutex
 	seen    map[string]bool
 	drivers map[string]bool
+	loading map[string]bool
 }
 
 // NewManager returns a Manager for the devices below sys, the folder /sys. A driver that does not load is told to report, which
 // must be safe for several goroutines: it may be that of a device that the boot does not need.
 func NewManager(sys fs.FS, loader Loader, report func(error)) *Manager {
-	return &Manager{sys: sys, loader: loader, report: report, seen: make(map[string]bool), drivers: make(map[string]bool)}
+	return &Manager{
+		sys: sys, loader: loader, report: report, places: make(chan struct{}, loaders),
+		seen: make(map[string]bool), drivers: make(map[string]bool), loading: make(map[string]bool),
+	}
 }
 
 // Counts are what a Manager has met so far.
@@ -72,8 +78,16 @@ func (m *Manager) Counts() Counts {
 	return Counts{len(m.seen), len(m.drivers)}
 }
 
+// Loading returns the modaliases of the devices whose drivers are being loaded now.
+func (m *Manager) Loading() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.loading))
+}
+
 // ColdPlug loads the drivers first, one after the other, then those of all devices that are there now, several at a
-// time. Devices that a driver brings with it come as events, see HotPlug. An error is one of first.
+// time. Devices that a driver brings with it come as events, see HotPlug. It returns when all are loaded, which a driver that
+// waits for its hardware can delay for long. An error is one of first.
 func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 	for _, name := range first {
 		if _, err := m.loader.Load(name); err != nil {
@@ -82,15 +96,12 @@ func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 	}
 	aliases, err := m.aliases(ctx)
 	slices.SortStableFunc(aliases, func(a, b string) int { return rank(a) - rank(b) })
-	var group errgroup.Group
-	group.SetLimit(loaders)
+	var all sync.WaitGroup
 	for _, alias := range aliases {
-		group.Go(func() error {
-			m.plug(alias)
-			return nil
-		})
+		all.Go(func() { m.plug(alias) })
 	}
-	return errors.Join(err, group.Wait())
+	all.Wait()
+	return err
 }
 
 // aliases returns the modaliases of all devices.
@@ -124,11 +135,9 @@ func rank(alias string) int {
 // a slow machine a second; the live system loads them again by itself.
 func needed(alias string) bool { return alias != "" && !strings.HasPrefix(alias, "cpu:") }
 
-// HotPlug loads drivers for the devices that events tell of, until the events end (because the listener was closed).
+// HotPlug loads drivers for the devices that events tell of, until the events end (because the listener was closed). It does not
+// wait for drivers that are being loaded then.
 func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
-	var group errgroup.Group
-	group.SetLimit(loaders)
-	defer group.Wait()
 	for {
 		event, err := events.Receive()
 		switch {
@@ -136,41 +145,47 @@ func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
 			return nil
 		case errors.Is(err, unix.ENOBUFS):
 			// Events were lost: what they told of is in /sys.
-			if err := m.ColdPlug(ctx, nil); err != nil {
+			aliases, err := m.aliases(ctx)
+			if err != nil {
 				return err
 			}
-			continue
+			for _, alias := range aliases {
+				go m.plug(alias)
+			}
 		case err != nil:
 			return err
-		}
-		if alias := event.Env["MODALIAS"]; event.Action == "add" {
-			group.Go(func() error {
-				m.plug(alias)
-				return nil
-			})
+		case event.Action == "add":
+			go m.plug(event.Env["MODALIAS"])
 		}
 	}
 }
 
 // plug loads the drivers for one modalias, unless that was done before or nobody needs them.
 func (m *Manager) plug(alias string) {
-	if !needed(alias) {
+	if !needed(alias) || !m.begin(alias) {
 		return
 	}
-	m.mu.Lock()
-	known := m.seen[alias]
-	m.seen[alias] = true
-	m.mu.Unlock()
-	if known {
-		return
-	}
+	m.places <- struct{}{}
 	names, err := m.loader.Load(alias)
+	<-m.places
 	if err != nil && !errors.Is(err, module.ErrNotFound) {
 		m.report(fmt.Errorf("driver for %s: %w", alias, err))
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.loading, alias)
 	for _, name := range names {
 		m.drivers[name] = true
 	}
-	m.mu.Unlock()
+}
+
+// begin notes that the drivers for alias are being loaded, and reports whether this is the first time.
+func (m *Manager) begin(alias string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen[alias] {
+		return false
+	}
+	m.seen[alias], m.loading[alias] = true, true
+	return true
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -87,9 +89,12 @@ func TestManager(t *testing.T) {
 		add("usb:nic"), add("pci:nic"), uevent.Event{Action: "remove", Env: map[string]string{"MODALIAS": "pci:never"}},
 		fmt.Errorf("receive uevent: %w", unix.ENOBUFS),
 	}}
-	if err := m.HotPlug(ctx, events); err != nil {
-		t.Fatalf("HotPlug: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := m.HotPlug(ctx, events); err != nil {
+			t.Fatalf("HotPlug: %v", err)
+		}
+		synctest.Wait() // for the drivers that are still being loaded
+	})
 	got := slices.Sorted(slices.Values(l.loaded))
 	if diff := cmp.Diff([]string{"e1000", "early", "r8152", "virtio_net"}, got); diff != "" {
 		t.Errorf("after HotPlug loaded (-want +got):\n%s", diff)
@@ -119,5 +124,22 @@ func TestRank(t *testing.T) {
 	card, disk := "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00", "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00"
 	if rank(card) >= rank(disk) {
 		t.Errorf("rank(%s) = %d, want less than rank(%s) = %d", card, rank(card), disk, rank(disk))
+	}
+}
+
+// stuck is a loader whose drivers never come back.
+type stuck struct{}
+
+func (stuck) Load(string) ([]string, error) { select {} }
+
+// TestLoading: drivers that hang are known by their devices.
+func TestLoading(t *testing.T) {
+	m := NewManager(fstest.MapFS{"devices/a/modalias": {Data: []byte("pci:a")}, "devices/b/modalias": {Data: []byte("pci:b")}}, stuck{}, nil)
+	go m.ColdPlug(context.Background(), nil)
+	for len(m.Loading()) < 2 {
+		runtime.Gosched()
+	}
+	if diff := cmp.Diff([]string{"pci:a", "pci:b"}, m.Loading()); diff != "" {
+		t.Errorf("Loading (-want +got):\n%s", diff)
 	}
 }

@@ -17,7 +17,9 @@ type children struct {
 func newChildren() *children {
 	c := &children{ends: make(map[int]chan unix.WaitStatus)}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGCHLD)
+	// The others would end a Go program, and with it, as process 1, the kernel. To catch them is better than to have them
+	// ignored, which the live system's init would inherit.
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 	go func() {
 		for range signals {
 			c.reap()

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,6 +86,9 @@ type supervisor struct {
 // errShown says that the worker told people of its failure itself.
 var errShown = errors.New("the boot failed")
 
+// farewell is how long a worker that has said its last word may take to end.
+const farewell = 2 * time.Second
+
 // work runs the worker to its end and returns what it made ready. When the worker ended without a word, that is shown here.
 func (s *supervisor) work() (*handoff.Ready, error) {
 	kills := oomKills()
@@ -96,9 +100,14 @@ func (s *supervisor) work() (*handoff.Ready, error) {
 	defer tell.Close()
 	defer answers.Close()
 	ready, failed := s.listen(tell, answers)
-	status := <-end
+	var status unix.WaitStatus
+	select {
+	case status = <-end:
+	case <-time.After(farewell):
+		// A thread that is loading a driver cannot be ended; the process stays until the driver comes back, and does no harm.
+	}
 	switch {
-	case status.Exited() && status.ExitStatus() == 0 && ready != nil:
+	case ready != nil && status == 0:
 		return ready, nil
 	case failed:
 		return nil, errShown
