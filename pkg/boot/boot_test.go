@@ -202,7 +202,7 @@ func (m *machine) machine() Machine {
 	m.write("proc/filesystems", []byte("nodev\tproc\n\text4\n"), 0o644)
 	return Machine{
 		Root: m.root, Proc: os.DirFS(m.root), Release: release,
-		Sys: fstest.MapFS{"devices/pci0000:00/modalias": {Data: []byte("pci:nic\n")}},
+		Sys: fstest.MapFS{"bus/pci/devices/0000:00:03.0/modalias": {Data: []byte("pci:nic\n")}},
 		Modules: func(s device.Spec) (Modules, error) {
 			return module.Open(m.root, release, moduletest.Recorder{Log: func(c string) { m.log("%s", c) }}, module.Options{Blacklist: s.Blacklist})
 		},

@@ -62,13 +62,13 @@ func add(alias string) uevent.Event {
 
 func TestManager(t *testing.T) {
 	sys := fstest.MapFS{
-		"devices/pci0/0000:00:01.0/modalias": {Data: []byte("pci:nic\n")},
-		"devices/pci0/0000:00:02.0/modalias": {Data: []byte("pci:nic\n")},
-		"devices/pci0/0000:00:03.0/modalias": {Data: []byte("pci:unknown\n")},
-		"devices/pci0/0000:00:04.0/modalias": {Data: []byte("pci:bad\n")},
-		"devices/platform/empty/modalias":    {Data: []byte("\n")},
-		"devices/system/cpu/modalias":        {Data: []byte("cpu:type:x86\n")},
-		"bus/pci/modalias":                   {Data: []byte("pci:never\n")},
+		"bus/pci/devices/0000:00:01.0/modalias": {Data: []byte("pci:nic\n")},
+		"bus/pci/devices/0000:00:02.0/modalias": {Data: []byte("pci:nic\n")},
+		"bus/pci/devices/0000:00:03.0/modalias": {Data: []byte("pci:unknown\n")},
+		"bus/pci/devices/0000:00:04.0/modalias": {Data: []byte("pci:bad\n")},
+		"bus/platform/devices/empty/modalias":   {Data: []byte("\n")},
+		"bus/cpu/devices/cpu0/modalias":         {Data: []byte("cpu:type:x86\n")},
+		"module/x/modalias":                     {Data: []byte("pci:never\n")},
 	}
 	l := &loader{drivers: map[string]string{"pci:nic": "e1000", "pci:bad": "broken", "usb:nic": "r8152", "virtio:late": "virtio_net", "early": "early", "pci:never": "never", "cpu:type:x86": "never"}}
 	var reported []error
@@ -84,7 +84,7 @@ func TestManager(t *testing.T) {
 		t.Errorf("ColdPlug reported %v, want one %v", reported, errBroken)
 	}
 
-	sys["devices/lost/modalias"] = &fstest.MapFile{Data: []byte("virtio:late\n")}
+	sys["bus/virtio/devices/lost/modalias"] = &fstest.MapFile{Data: []byte("virtio:late\n")}
 	events := &receiver{[]any{
 		add("usb:nic"), add("pci:nic"), uevent.Event{Action: "remove", Env: map[string]string{"MODALIAS": "pci:never"}},
 		fmt.Errorf("receive uevent: %w", unix.ENOBUFS),
@@ -105,7 +105,7 @@ func TestManager(t *testing.T) {
 }
 
 func TestColdPlugFirstMissing(t *testing.T) {
-	m := NewManager(fstest.MapFS{"devices": {Mode: os.ModeDir}}, &loader{}, nil)
+	m := NewManager(fstest.MapFS{}, &loader{}, nil)
 	if err := m.ColdPlug(context.Background(), []string{"nothing"}); !errors.Is(err, module.ErrNotFound) {
 		t.Errorf("ColdPlug(nothing) = %v, want %v", err, module.ErrNotFound)
 	}
@@ -114,7 +114,7 @@ func TestColdPlugFirstMissing(t *testing.T) {
 func TestColdPlugCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	m := NewManager(fstest.MapFS{"devices/a/modalias": {Data: []byte("x")}}, &loader{}, nil)
+	m := NewManager(fstest.MapFS{"bus/pci/devices/a/modalias": {Data: []byte("x")}}, &loader{}, nil)
 	if err := m.ColdPlug(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ColdPlug = %v, want %v", err, context.Canceled)
 	}
@@ -134,7 +134,7 @@ func (stuck) Load(string) ([]string, error) { select {} }
 
 // TestLoading: drivers that hang are known by their devices.
 func TestLoading(t *testing.T) {
-	m := NewManager(fstest.MapFS{"devices/a/modalias": {Data: []byte("pci:a")}, "devices/b/modalias": {Data: []byte("pci:b")}}, stuck{}, nil)
+	m := NewManager(fstest.MapFS{"bus/pci/devices/a/modalias": {Data: []byte("pci:a")}, "bus/pci/devices/b/modalias": {Data: []byte("pci:b")}}, stuck{}, nil)
 	go m.ColdPlug(context.Background(), nil)
 	for len(m.Loading()) < 2 {
 		runtime.Gosched()
