@@ -46,7 +46,7 @@ func prepare(boss *supervisor.Boss, ui *console.Console) (handoff.Ready, error) 
 	if err != nil {
 		return fail(boss, ui, "start", err, "")
 	}
-	ui.Remarkf("liveboot %s on Linux %s", boot.Version(), machine.Release)
+	ui.Remarkf("liveboot %s on Linux %s", machine.Version, machine.Release)
 	line, err := cmdline.Load(os.DirFS("/"))
 	if err != nil {
 		return fail(boss, ui, "start", err, "")

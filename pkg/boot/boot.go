@@ -47,8 +47,8 @@ type Machine struct {
 	Root string
 	// Sys is the folder /sys, Proc the file system that holds "proc".
 	Sys, Proc fs.FS
-	// Release is the version of the running kernel.
-	Release string
+	// Version is that of the image, Release that of the running kernel.
+	Version, Release string
 	// Modules opens the drivers of the image.
 	Modules func(device.Spec) (Modules, error)
 	// Uevents starts to listen for devices.

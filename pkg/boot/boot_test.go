@@ -201,7 +201,7 @@ func (m *machine) machine() Machine {
 	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
 	m.write("proc/filesystems", []byte("nodev\tproc\n\text4\n"), 0o644)
 	return Machine{
-		Root: m.root, Proc: os.DirFS(m.root), Release: release,
+		Root: m.root, Proc: os.DirFS(m.root), Version: "v1", Release: release,
 		Sys: fstest.MapFS{"bus/pci/devices/0000:00:03.0/modalias": {Data: []byte("pci:nic\n")}},
 		Modules: func(s device.Spec) (Modules, error) {
 			return module.Open(m.root, release, moduletest.Recorder{Log: func(c string) { m.log("%s", c) }}, module.Options{Blacklist: s.Blacklist})
@@ -440,5 +440,21 @@ func TestMissingModules(t *testing.T) {
 	_, err = Run(t.Context(), p, mm, screen{m})
 	if err == nil || !strings.Contains(err.Error(), "no modules of the running kernel 6.9-other") || !strings.Contains(Hint(err), "do not belong together") {
 		t.Errorf("Run = %v (%s), want an error that names the kernel", err, Hint(err))
+	}
+}
+
+func TestImageVersion(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"mkinitramfs's", `{"version":"v0.1-3-gabc","kernel":"6.1"}`, "v0.1-3-gabc"},
+		{"empty", `{}`, "of unknown version"},
+		{"garbage", `{`, "of unknown version"},
+	} {
+		root := fstest.MapFS{"etc/liveboot/image.json": {Data: []byte(tt.in)}}
+		if got := imageVersion(root); got != tt.want {
+			t.Errorf("imageVersion(%s) = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if got := imageVersion(fstest.MapFS{}); got != "of unknown version" {
+		t.Errorf("imageVersion of an image without one = %q", got)
 	}
 }

@@ -30,7 +30,7 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 	}
 	version := strings.TrimSpace(string(release))
 	return Machine{
-		Root: "/", Sys: os.DirFS("/sys"), Proc: root, Release: version,
+		Root: "/", Sys: os.DirFS("/sys"), Proc: root, Version: imageVersion(root), Release: version,
 		Modules: func(s device.Spec) (Modules, error) {
 			return module.Open("/", version, module.System{}, module.Options{Blacklist: s.Blacklist})
 		},

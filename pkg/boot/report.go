@@ -3,7 +3,7 @@ package boot
 import (
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -65,16 +65,17 @@ type LiveReport struct {
 }
 
 func newReport(m Machine) Report {
-	return Report{Version: Version(), Kernel: m.Release}
+	return Report{Version: m.Version, Kernel: m.Release}
 }
 
-// Version is that of the program, from its build: a module version, or "(devel)".
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
+// imageVersion reads the version that mkinitramfs wrote into the image.
+func imageVersion(root fs.FS) string {
+	var image struct{ Version string }
+	data, err := fs.ReadFile(root, "etc/liveboot/image.json")
+	if err != nil || json.Unmarshal(data, &image) != nil || image.Version == "" {
+		return "of unknown version"
 	}
-	return info.Main.Version
+	return image.Version
 }
 
 func networkReport(c network.Connection) NetworkReport {
