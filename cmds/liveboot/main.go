@@ -30,6 +30,7 @@ func main() {
 
 // work is the child: it makes the live system ready and tells process 1.
 func work() int {
+	_ = os.WriteFile("/proc/self/comm", []byte("liveboot"), 0o644) // for ps: by its path it would be called "exe"
 	boss, ui := supervisor.Connect(), console.Open("/")
 	ready, err := prepare(boss, ui)
 	if err == nil {

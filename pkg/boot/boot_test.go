@@ -63,6 +63,7 @@ type machine struct {
 	noLink bool
 	server http.Handler
 	paused []plan.Stage
+	steps  []string // what rd.debug would show
 }
 
 // program is a script whose interpreter needs none itself.
@@ -240,7 +241,11 @@ func (s screen) Stagef(stage, format string, args ...any) {
 func (s screen) Warnf(format string, args ...any) {
 	s.m.log("# warning: %s", fmt.Sprintf(format, args...))
 }
-func (screen) Debugf(string, ...any)         {}
+func (s screen) Debugf(format string, args ...any) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.steps = append(s.m.steps, fmt.Sprintf(format, args...))
+}
 func (screen) Progress(string, int64, int64) {}
 func (screen) ProgressDone()                 {}
 
@@ -289,6 +294,12 @@ func TestRun(t *testing.T) {
 				t.Error("the RAM disk does not hold the image")
 			}
 			golden(t, tt.name, m.sequence())
+			steps := strings.Join(m.steps, "\n")
+			for _, want := range []string{"link eth0", "modprobe pci:nic: nic", "modprobe brd rd_nr=1", "ip address replace", "losetup -r", "mount -t overlay"} {
+				if !strings.Contains(steps, want) {
+					t.Errorf("the steps lack %q:\n%s", want, steps)
+				}
+			}
 			checkReport(t, m)
 		})
 	}

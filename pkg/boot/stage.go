@@ -46,7 +46,7 @@ type run struct {
 }
 
 func newRun(p plan.Plan, m Machine, ui Console) *run {
-	return &run{Machine: m, plan: p, ui: ui, report: newReport(m)}
+	return &run{Machine: explained(m, ui.Debugf), plan: p, ui: ui, report: newReport(m)}
 }
 
 // close ends what runs beside the stages.
