@@ -19,24 +19,50 @@ const (
 	tries    = 4
 )
 
+const (
+	// pause is the time between two series after an error that is not silence: a server that refuses, or a link that does not
+	// send yet. RFC 2131, section 3.1, asks for a delay after a refusal.
+	pause = time.Second
+	// maxErrors in a row are believed to be for good.
+	maxErrors = 10
+)
+
 // DHCPv4 is the Client for RFC 2131.
 func DHCPv4(ctx context.Context, link Link, attempted func(int)) (Lease, error) {
 	counter := &countingLogger{attempted: attempted}
-	client, err := nclient4.New(link.Name, nclient4.WithHWAddr(link.MAC), nclient4.WithTimeout(firstTry), nclient4.WithRetry(tries), nclient4.WithLogger(counter))
-	if err != nil {
-		return Lease{}, fmt.Errorf("dhcp on %s: %w", link.Name, err)
-	}
-	defer client.Close()
-	for {
-		lease, err := client.Request(ctx, request(link)...)
-		if err == nil {
-			return leaseFrom(lease.ACK)
+	for failures := 0; ; {
+		lease, err := series(ctx, link, counter)
+		switch {
+		case err == nil:
+			return lease, nil
+		case ctx.Err() != nil:
+			return Lease{}, ctx.Err()
+		case errors.Is(err, nclient4.ErrNoResponse):
+			failures = 0
+			continue
 		}
-		var nak *nclient4.ErrNak
-		if !errors.Is(err, nclient4.ErrNoResponse) && !errors.As(err, &nak) {
+		if failures++; failures == maxErrors {
 			return Lease{}, fmt.Errorf("dhcp on %s: %w", link.Name, err)
 		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
 	}
+}
+
+// series asks for a lease with one series of tries.
+func series(ctx context.Context, link Link, counter *countingLogger) (Lease, error) {
+	client, err := nclient4.New(link.Name, nclient4.WithHWAddr(link.MAC), nclient4.WithTimeout(firstTry), nclient4.WithRetry(tries), nclient4.WithLogger(counter))
+	if err != nil {
+		return Lease{}, err
+	}
+	defer client.Close()
+	lease, err := client.Request(ctx, request(link)...)
+	if err != nil {
+		return Lease{}, err
+	}
+	return leaseFrom(lease.ACK)
 }
 
 // countingLogger counts the messages that a client sends; the library has no other hook for its retransmissions.

@@ -90,9 +90,9 @@ func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
 			if !ok {
 				return Connection{}, errors.Join(ctx.Err(), u.failure("the kernel reports no more links"))
 			}
-			u.observe(ctx, link)
-			switch carrier := u.asking > 0; {
-			case carrier && waiting != "lease":
+			switch first := u.observe(ctx, link); {
+			case first:
+				// Each link gets the whole time: the one that matters may be the last to wake up.
 				waiting = "lease"
 				timer.Reset(timeouts.Lease)
 			case len(u.states) > 0 && waiting == "link":
@@ -106,6 +106,10 @@ func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
 			s := u.states[r.index]
 			s.asking, s.err = false, r.err
 			if r.err != nil {
+				if errors.Is(r.err, context.Canceled) {
+					// It was stopped because the carrier went; meanwhile it may be back.
+					u.observe(ctx, s.link)
+				}
 				continue
 			}
 			if err := u.kernel.Configure(s.link, r.lease); err != nil {
@@ -121,10 +125,11 @@ func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
 	}
 }
 
-// observe takes note of a link's state and does what follows from it: a new link is set up, one with carrier is asked on.
-func (u *up) observe(ctx context.Context, link Link) {
+// observe takes note of a link's state and does what follows from it: a new link is set up, on one with carrier a lease is asked for.
+// It reports whether that is so for the first time.
+func (u *up) observe(ctx context.Context, link Link) (first bool) {
 	if !u.Link.Matches(link) {
-		return
+		return false
 	}
 	s := u.states[link.Index]
 	if s == nil {
@@ -132,25 +137,25 @@ func (u *up) observe(ctx context.Context, link Link) {
 		u.states[link.Index] = s
 	}
 	s.link = link
-	if link.Gone || !link.Carrier {
+	if link.Gone || !link.Up || !link.Carrier {
 		if s.stop != nil {
 			s.stop()
 		}
-		if link.Gone {
-			return
+		if !link.Gone && !link.Up {
+			s.err = u.kernel.SetUp(link)
 		}
+		return false
 	}
-	if !link.Up {
-		s.err = u.kernel.SetUp(link)
-		return
+	if s.asking {
+		return false
 	}
-	if link.Carrier && !s.asking {
-		s.asking, s.attempts = true, 0
-		u.asking++
-		var asked context.Context
-		asked, s.stop = context.WithCancel(ctx)
-		go u.ask(asked, link)
-	}
+	first = s.stop == nil
+	s.asking, s.attempts = true, 0
+	u.asking++
+	var asked context.Context
+	asked, s.stop = context.WithCancel(ctx)
+	go u.ask(asked, link)
+	return first
 }
 
 func (u *up) ask(ctx context.Context, link Link) {

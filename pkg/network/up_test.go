@@ -132,6 +132,16 @@ func TestUp(t *testing.T) {
 			[]event{{0, link(1, "eth0", true, true)}, {2 * second, link(1, "eth0", true, false)}, {20 * second, link(1, "eth0", true, true)}},
 			map[string]time.Duration{"eth0": 3 * second}, "eth0", 23 * second, nil,
 		},
+		{
+			"each link has the whole time", Config{},
+			[]event{{0, link(1, "eth0", true, true)}, {70 * second, link(2, "eth1", true, true)}},
+			map[string]time.Duration{"eth1": 60 * second}, "eth1", 130 * second, nil,
+		},
+		{
+			"but not for ever when one comes and goes", Config{},
+			[]event{{0, link(1, "eth0", true, true)}, {50 * second, link(1, "eth0", true, false)}, {60 * second, link(1, "eth0", true, true)}},
+			nil, "", 75 * second, []string{"no lease: eth0"},
+		},
 		{"no card", Config{}, nil, nil, "", 60 * second, []string{"no link", "found no network card"}},
 		{"no such card", Config{Link: Selector{Name: "eth9"}}, []event{{0, link(1, "eth0", true, true)}}, nil, "", 60 * second, []string{"there is no link eth9"}},
 		{"no carrier", Config{}, []event{{0, link(1, "eth0", true, false)}}, nil, "", 60 * second, []string{"no carrier: eth0 (02:00:00:00:00:01): no carrier (cable"}},
@@ -220,4 +230,23 @@ func TestResolvConf(t *testing.T) {
 			t.Errorf("ResolvConf(%s) = %q, want %q", tt.name, got, tt.want)
 		}
 	}
+}
+
+// TestUpCarrierBackAtOnce: a carrier that returns before the client that was stopped for its loss has ended.
+func TestUpCarrierBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &kernel{events: []event{{0, link(1, "eth0", true, true)}, {time.Second, link(1, "eth0", true, false)}, {2 * time.Second, link(1, "eth0", true, true)}}}
+		calls := 0
+		conn, err := Up(t.Context(), Config{}, k, func(ctx context.Context, l Link, _ func(int)) (Lease, error) {
+			if calls++; calls == 1 {
+				<-ctx.Done()
+				time.Sleep(5 * time.Second) // on the test's clock: the time it takes to end
+				return Lease{}, ctx.Err()
+			}
+			return lease, nil
+		})
+		if err != nil || conn.Link.Name != "eth0" || calls != 2 {
+			t.Errorf("Up = %v, %v after %d calls, want eth0 at the second", conn, err, calls)
+		}
+	})
 }
