@@ -214,6 +214,24 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestSlowReader: a reader that takes longer than a server may is no reason to give the server up.
+func TestSlowReader(t *testing.T) {
+	server := httptest.NewServer(faults(t))
+	defer server.Close()
+	const stall = 50 * time.Millisecond
+	stream, err := Open(t.Context(), Source{URLs: []URL{URL(server.URL + "/good")}}, Environment{Roots: t.TempDir(), Stall: stall})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	defer stream.Close()
+	for range 3 {
+		<-time.After(2 * stall)
+		if _, err := stream.Read(make([]byte, 1000)); err != nil {
+			t.Fatalf("Read after %v: %v", 2*stall, err)
+		}
+	}
+}
+
 func TestCancel(t *testing.T) {
 	server := httptest.NewServer(faults(t))
 	defer server.Close()

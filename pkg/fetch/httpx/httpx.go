@@ -88,6 +88,7 @@ func Get(ctx context.Context, target *url.URL, o Options) (*Body, error) {
 	case response.Header.Get("Content-Encoding") != "" && response.Header.Get("Content-Encoding") != "identity":
 		return nil, b.fail(fmt.Errorf("the server sends the image with Content-Encoding %s, which was not asked for", response.Header.Get("Content-Encoding")))
 	}
+	b.timer.Stop()
 	b.URL, b.Size = response.Request.URL.String(), response.ContentLength
 	return b, nil
 }
@@ -114,8 +115,10 @@ func (b *Body) cause(err error) error {
 
 // Read reads the resource.
 func (b *Body) Read(p []byte) (int, error) {
+	// The clock runs only while the server is waited for, not while the reader is busy with what came.
 	b.timer.Reset(b.stall)
 	n, err := b.body.Read(p)
+	b.timer.Stop()
 	if err != nil && err != io.EOF {
 		err = b.cause(err)
 	}
