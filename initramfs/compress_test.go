@@ -1,0 +1,171 @@
+package initramfs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+func TestCompressors(t *testing.T) {
+	raw := []byte(strings.Repeat("a segment of an initrd ", 1<<20))
+	for _, c := range []Compression{Zstd, Gzip} {
+		t.Run(string(c), func(t *testing.T) {
+			p, err := compressorFor(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err := p.compress(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := p.compress(raw)
+			if err != nil || !bytes.Equal(first, second) {
+				t.Errorf("compress twice: different output, %v", err)
+			}
+			got, err := decompress(first)
+			if err != nil || !bytes.Equal(got, raw) {
+				t.Errorf("decompress(compress(x)) is not x: %d bytes, %v", len(got), err)
+			}
+		})
+	}
+	if _, err := compressorFor("lzma"); !errorContains(err, `"lzma"`) {
+		t.Errorf("compressorFor(lzma) = %v, want an error that names it", err)
+	}
+}
+
+func TestZstdWindow(t *testing.T) {
+	b, err := compressZstd(bytes.Repeat([]byte("x"), 3*zstdWindow))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h zstd.Header
+	if err := h.Decode(b); err != nil {
+		t.Fatal(err)
+	}
+	if h.WindowSize > zstdWindow || h.SingleSegment {
+		t.Errorf("window %d, single segment %v: want at most %d", h.WindowSize, h.SingleSegment, zstdWindow)
+	}
+}
+
+func TestDecompressModules(t *testing.T) {
+	want := []byte("\x7fELF and so on")
+	compressed := map[string][]byte{
+		".ko":     want,
+		".ko.gz":  mustGzip(string(want)),
+		".ko.zst": mustZstd(want),
+		".ko.xz":  mustXZ(want),
+	}
+	for suffix, b := range compressed {
+		t.Run(suffix, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "a"+suffix), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readModule(os.DirFS(dir), "a"+suffix)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("readModule(a%s) = %q, %v, want %q", suffix, got, err, want)
+			}
+			if len(b) == len(want) {
+				return
+			}
+			if err := os.WriteFile(filepath.Join(dir, "cut"+suffix), b[:len(b)-3], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := readModule(os.DirFS(dir), "cut"+suffix); !errorContains(err, "cut"+suffix) {
+				t.Errorf("readModule(cut%s) = %v, want an error that names it", suffix, err)
+			}
+		})
+	}
+}
+
+func mustZstd(b []byte) []byte {
+	out, err := compressZstd(b)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func mustXZ(b []byte) []byte {
+	var out bytes.Buffer
+	w, err := xz.NewWriter(&out)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(b); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func TestCache(t *testing.T) {
+	c := cache{dir: filepath.Join(t.TempDir(), "cache")}
+	key := sha256.Sum256([]byte("key"))
+	made := 0
+	get := func() string {
+		b, err := c.get(key, func() ([]byte, error) { made++; return []byte("content"), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for range 2 {
+		if got := get(); got != "content" {
+			t.Errorf("get() = %q, want content", got)
+		}
+	}
+	if made != 1 {
+		t.Errorf("made %d times, want once", made)
+	}
+	entries, err := filepath.Glob(filepath.Join(c.dir, "*"))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("cache holds %v, %v, want one entry", entries, err)
+	}
+	if err := os.WriteFile(entries[0], []byte("damaged, and long enough to hold a checksum"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(); got != "content" || made != 2 {
+		t.Errorf("after damage: get() = %q, made %d times, want content, 2", got, made)
+	}
+	old := time.Now().Add(-2 * cacheAge)
+	if err := os.Chtimes(entries[0], old, old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.get(sha256.Sum256([]byte("other")), func() ([]byte, error) { return nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(entries[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("old entry: stat says %v, want it removed", err)
+	}
+	failed := errors.New("failed")
+	if _, err := c.get(sha256.Sum256(nil), func() ([]byte, error) { return nil, failed }); !errors.Is(err, failed) {
+		t.Errorf("get(failing) = %v, want %v", err, failed)
+	}
+}
+
+func TestCacheInParallel(t *testing.T) {
+	c := cache{dir: t.TempDir()}
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			b, err := c.get(sha256.Sum256(nil), func() ([]byte, error) { return bytes.Repeat([]byte("x"), 1<<20), nil })
+			if err != nil || len(b) != 1<<20 {
+				t.Errorf("get() = %d bytes, %v, want %d", len(b), err, 1<<20)
+			}
+		})
+	}
+	wg.Wait()
+}

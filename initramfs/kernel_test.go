@@ -1,0 +1,127 @@
+package initramfs
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// installKernel puts a kernel with its modules below root, as a package does.
+func installKernel(t *testing.T, root, release, config string) {
+	t.Helper()
+	boot, modules := filepath.Join(root, "boot"), filepath.Join(root, "lib/modules", release)
+	write(t, filepath.Join(boot, "vmlinuz-"+release), bzImage(release+" (user@host) #1 SMP Debian 6.1.192-2 (2026-11-16)", []byte("kernel")))
+	if config != "" {
+		write(t, filepath.Join(boot, "config-"+release), []byte(config))
+	}
+	for name, f := range modulesFolder() {
+		write(t, filepath.Join(modules, name), f.Data)
+	}
+}
+
+func write(t *testing.T, name string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFindKernel(t *testing.T) {
+	root := t.TempDir()
+	installKernel(t, root, "6.1.0-9-amd64", "")
+	installKernel(t, root, "6.1.0-56-amd64", "")
+	write(t, filepath.Join(root, "boot/vmlinuz-6.12.0-amd64"), bzImage("6.12.0-amd64 (u@h)", []byte("k")))
+	write(t, filepath.Join(root, "boot/vmlinuz-text"), []byte("not a kernel"))
+	boot := func(release string) string { return filepath.Join(root, "boot/vmlinuz-"+release) }
+	modules := func(release string) string { return filepath.Join(root, "lib/modules", release) }
+
+	tests := []struct {
+		name, root, image, modules string
+		want, wantErr              string
+	}{
+		{name: "newest with modules", root: root, want: "6.1.0-56-amd64"},
+		{name: "image given", root: root, image: boot("6.1.0-9-amd64"), want: "6.1.0-9-amd64"},
+		{name: "modules given", root: root, modules: modules("6.1.0-9-amd64"), want: "6.1.0-9-amd64"},
+		{name: "both given", root: root, image: boot("6.1.0-9-amd64"), modules: modules("6.1.0-9-amd64"), want: "6.1.0-9-amd64"},
+		{name: "both disagree", root: root, image: boot("6.1.0-9-amd64"), modules: modules("6.1.0-56-amd64"), wantErr: "is version 6.1.0-9-amd64"},
+		{name: "no modules", root: root, image: boot("6.12.0-amd64"), wantErr: "linux-image-6.12.0-amd64"},
+		{name: "no such image", root: root, image: boot("1.0"), wantErr: "KERNEL="},
+		{name: "not a kernel", root: root, image: boot("text"), wantErr: "not an x86 Linux kernel"},
+		{name: "nothing installed", root: t.TempDir(), wantErr: "find a kernel"},
+		{name: "no kernel of these modules", root: root, modules: modules("5.10"), wantErr: "linux-image-amd64"},
+	}
+	a, err := archFor("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k, err := findKernel(tt.root, tt.image, tt.modules, a)
+			if !errorContains(err, tt.wantErr) {
+				t.Fatalf("findKernel() = %v, want error with %q", err, tt.wantErr)
+			}
+			if err == nil && (k.release != tt.want || k.modules != modules(tt.want)) {
+				t.Errorf("findKernel() = %s with %s, want %s", k.release, k.modules, tt.want)
+			}
+		})
+	}
+}
+
+// TestFlavours: of two flavours of a version, the one with more drivers.
+func TestFlavours(t *testing.T) {
+	root := t.TempDir()
+	installKernel(t, root, "6.1.0-56-cloud-amd64", "")
+	installKernel(t, root, "6.1.0-56-amd64", "")
+	write(t, filepath.Join(root, "lib/modules/6.1.0-56-cloud-amd64/modules.dep"), []byte("kernel/a.ko:\n"))
+	got, err := newestKernel(root, "")
+	if want := filepath.Join(root, "boot/vmlinuz-6.1.0-56-amd64"); err != nil || got != want {
+		t.Errorf("newestKernel() = %s, %v, want %s", got, err, want)
+	}
+}
+
+func TestChooseCompression(t *testing.T) {
+	tests := []struct {
+		name    string
+		wanted  Compression
+		config  string
+		payload string
+		want    Compression
+		wantErr string
+	}{
+		{name: "configured", wanted: Auto, config: "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n", want: Zstd},
+		{name: "not configured", wanted: Auto, config: "# CONFIG_RD_ZSTD is not set\n", want: Gzip},
+		{name: "unknown", wanted: Auto, want: Gzip},
+		{name: "default", config: "CONFIG_RD_ZSTD=y\n", want: Zstd},
+		{name: "in the image", payload: string(mustGzip("vmlinux IKCFG_ST" + string(mustGzip("CONFIG_RD_ZSTD=y\n")) + "IKCFG_ED rest")), want: Zstd},
+		{name: "asked for", wanted: Zstd, want: Zstd},
+		{name: "mistyped", wanted: "zst", wantErr: "zstd"},
+	}
+	a, err := archFor("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			installKernel(t, root, "6.1.0", tt.config)
+			image := filepath.Join(root, "boot/vmlinuz-6.1.0")
+			if tt.payload != "" {
+				write(t, image, bzImage("6.1.0 (u@h)", []byte(tt.payload)))
+			}
+			k, err := findKernel(root, image, "", a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, reason, err := chooseCompression(tt.wanted, root, k, a)
+			if !errorContains(err, tt.wantErr) {
+				t.Fatalf("chooseCompression() = %v, want error with %q", err, tt.wantErr)
+			}
+			if err == nil && (got != tt.want || reason == "") {
+				t.Errorf("chooseCompression() = %s, %q, want %s and a reason", got, reason, tt.want)
+			}
+		})
+	}
+}

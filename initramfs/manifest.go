@@ -1,0 +1,73 @@
+package initramfs
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+)
+
+// Manifest says what a build put into an initrd. It is written as
+// initrd.json beside it.
+type Manifest struct {
+	Version     string      `json:"version"` // of liveboot
+	Arch        string      `json:"arch"`    // as Go names it
+	Kernel      string      `json:"kernel"`  // release, as uname -r says
+	Date        time.Time   `json:"date,omitzero"`
+	Compression Compression `json:"compression"`
+	Reason      string      `json:"reason"` // for the compression
+	Init        string      `json:"init"`   // Go package of process 1
+	Commands    []string    `json:"commands"`
+	Segments    []Segment   `json:"segments"`
+	Modules     []Module    `json:"modules"`
+	Files       []string    `json:"files,omitempty"` // site files, as named in the image
+	Bytes       int64       `json:"bytes"`           // of the initrd
+	SHA256      string      `json:"sha256"`          // of the initrd
+	KernelBytes int64       `json:"kernelBytes"`
+	KernelSum   string      `json:"kernelSHA256"`
+}
+
+// Segment is one compressed archive of an initrd.
+type Segment struct {
+	Name       string `json:"name"`
+	Raw        int64  `json:"raw"`        // bytes of the archive
+	Compressed int64  `json:"compressed"` // bytes in the initrd
+}
+
+// Module is a kernel module in an initrd.
+type Module struct {
+	Name  string `json:"name"`  // as in /proc/modules
+	Path  string `json:"path"`  // below lib/modules/<kernel>
+	Bytes int64  `json:"bytes"` // uncompressed
+}
+
+// image is what the booted system is told about the image it runs from, as
+// /etc/liveboot/image.json.
+type image struct {
+	Version string    `json:"version"`
+	Kernel  string    `json:"kernel"`
+	Date    time.Time `json:"date,omitzero"`
+}
+
+// WriteTable writes the sizes for people, a segment a line.
+func (m *Manifest) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "segment\traw\tcompressed\t\n")
+	var raw int64
+	for _, s := range m.Segments {
+		fmt.Fprintf(t, "%s\t%s\t%s\t\n", s.Name, megabytes(s.Raw), megabytes(s.Compressed))
+		raw += s.Raw
+	}
+	fmt.Fprintf(t, "initrd\t%s\t%s\t\n", megabytes(raw), megabytes(m.Bytes))
+	return t.Flush()
+}
+
+func megabytes(n int64) string {
+	return fmt.Sprintf("%.2f MB", float64(n)/1e6)
+}
+
+func marshal(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
+}
