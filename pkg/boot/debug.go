@@ -27,10 +27,18 @@ func explained(m Machine, debugf func(format string, args ...any)) Machine {
 			debugf("%s: DHCP request %d", l.Name, n)
 			attempted(n)
 		})
-		debugf("%s: lease %+v, %v", l.Name, lease, err)
+		debugf("%s: lease of %v for %v%s", l.Name, lease.Address, lease.Valid, but(err))
 		return lease, err
 	}
 	return m
+}
+
+// but returns what to say behind a step that may have failed.
+func but(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
 }
 
 type debugf func(format string, args ...any)
@@ -44,14 +52,14 @@ func (e explainedModules) Load(name string) ([]string, error) {
 	names, err := e.Modules.Load(name)
 	if len(names) > 0 || err != nil && !strings.Contains(name, ":") {
 		// Most devices have no driver in the image, and need none: these are not told.
-		e.debugf("modprobe %s: %s, %v", name, strings.Join(names, " "), err)
+		e.debugf("modprobe %s: %s%s", name, strings.Join(names, " "), but(err))
 	}
 	return names, err
 }
 
 func (e explainedModules) LoadWith(name, parameters string) (bool, error) {
 	loaded, err := e.Modules.LoadWith(name, parameters)
-	e.debugf("modprobe %s %s: loaded %v, %v", name, parameters, loaded, err)
+	e.debugf("modprobe %s %s: loaded %v%s", name, parameters, loaded, but(err))
 	return loaded, err
 }
 
@@ -77,7 +85,7 @@ type explainedLoops struct {
 
 func (e explainedLoops) Attach(c loop.Config) (string, error) {
 	device, err := e.Attacher.Attach(c)
-	e.debugf("%v: %s, %v", c, device, err)
+	e.debugf("%v: %s%s", c, device, but(err))
 	return device, err
 }
 
