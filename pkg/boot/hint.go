@@ -43,6 +43,7 @@ func hints() []hint {
 		{status(404), "check the path in root=live: against the files on the server"},
 		{status(401, 403), "the server does not let us read the image: check its permissions"},
 		{as[*httpx.StatusError], "look at the server's log"},
+		{as[*httpx.RedirectError], "look at the server's redirects, or write the address they lead to into root=live:"},
 		{as[*httpx.StallError], "the server or the network between stopped; look at the server's log and at the cable"},
 		{notYetValid, "the clock of this machine is wrong: set it in the firmware"},
 		{as[x509.UnknownAuthorityError], "the server's certificate is of an authority that is not in this image: put its certificate into the image as /etc/ssl/certs/<name>.pem (mkinitramfs -file)"},

@@ -140,9 +140,9 @@ func terminal(t *testing.T) (far *os.File, tty TTY) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	ttys := OpenTTYs(root)
+	ttys := TTYs(root)
 	if len(ttys) != 1 {
-		t.Fatalf("OpenTTYs = %v, want the one that opens", ttys)
+		t.Fatalf("TTYs = %v, want the one that opens", ttys)
 	}
 	return far, ttys[0]
 }

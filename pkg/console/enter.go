@@ -9,19 +9,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WaitForEnter sends the terminal on which somebody pressed Enter first. stop ends the waiting and returns when nothing
-// reads from the terminals any more.
+// WaitForEnter sends the terminal on which somebody pressed Enter first, from the call on: what was typed before is dropped. stop ends the
+// waiting and returns when nothing reads from the terminals any more.
 func WaitForEnter(ttys []TTY) (pressed <-chan TTY, stop func()) {
 	first := make(chan TTY, len(ttys))
 	var readers sync.WaitGroup
+	var files []*os.File
 	for _, tty := range ttys {
-		// What was typed before there was something to answer, or line noise, is not meant for us.
-		tty.flush()
-		_ = tty.file.SetReadDeadline(time.Time{})
+		// Opened anew each time: the end of a shell hangs up what was opened before.
+		file, err := tty.open()
+		if err != nil {
+			continue
+		}
+		files = append(files, file)
+		flush(file)
 		readers.Go(func() {
 			buffer := make([]byte, 64)
 			for {
-				n, err := tty.file.Read(buffer)
+				n, err := file.Read(buffer)
 				if err != nil {
 					return
 				}
@@ -33,16 +38,20 @@ func WaitForEnter(ttys []TTY) (pressed <-chan TTY, stop func()) {
 		})
 	}
 	return first, func() {
-		for _, tty := range ttys {
-			_ = tty.file.SetReadDeadline(time.Now())
+		for _, file := range files {
+			_ = file.SetReadDeadline(time.Now())
 		}
 		readers.Wait()
+		for _, file := range files {
+			file.Close()
+		}
 	}
 }
 
-// flush drops the input that nobody read yet. (The file's Fd would make it block, and its reading could not be ended.)
-func (t TTY) flush() {
-	if conn, err := t.file.SyscallConn(); err == nil {
+// flush drops the input that nobody read yet: line noise, or what was meant for somebody else. (The file's Fd would make it block, and its
+// reading could not be ended.)
+func flush(file *os.File) {
+	if conn, err := file.SyscallConn(); err == nil {
 		_ = conn.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TCFLSH, unix.TCIFLUSH) })
 	}
 }

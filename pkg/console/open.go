@@ -16,12 +16,17 @@ import (
 type TTY struct {
 	// Path is the terminal's device, /dev/ttyS0 for example.
 	Path string
-	file *os.File
+}
+
+// open opens the terminal without making it anybody's controlling one. With O_NONBLOCK a serial line without a peer (no carrier) does not
+// hold us, and a read can be given up.
+func (t TTY) open() (*os.File, error) {
+	return os.OpenFile(t.Path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
 // Open returns a Console on all of the machine's, as of the moment.
 func Open(root string) *Console {
-	return OpenOn(OpenTTYs(root), root)
+	return OpenOn(TTYs(root), root)
 }
 
 // OpenOn returns a Console on ttys and the kernel's log.
@@ -33,20 +38,19 @@ func OpenOn(ttys []TTY, root string) *Console {
 	return New(terminals, OpenKmsg(root), Uptime)
 }
 
-// OpenTTYs opens the terminals that the kernel uses as its consoles. Below root, the path of the root folder, proc, sys and dev
-// are mounted. A machine may have none; one that does not open is left out, since there is nowhere to complain.
-func OpenTTYs(root string) []TTY {
+// TTYs lists the terminals that the kernel uses as its consoles and that can be opened. Below root, the path of the root folder, proc,
+// sys and dev are mounted. A machine may have none.
+func TTYs(root string) []TTY {
 	active, err := os.ReadFile(filepath.Join(root, "sys/class/tty/console/active"))
 	if err != nil {
 		return nil
 	}
 	var ttys []TTY
 	for _, name := range strings.Fields(string(active)) {
-		path := filepath.Join(root, "dev", name)
-		// O_NONBLOCK so that a serial line without a peer (no carrier) does not hold us, and so that a read can be given up.
-		f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-		if err == nil {
-			ttys = append(ttys, TTY{path, f})
+		t := TTY{filepath.Join(root, "dev", name)}
+		if f, err := t.open(); err == nil {
+			f.Close()
+			ttys = append(ttys, t)
 		}
 	}
 	return ttys
@@ -54,7 +58,7 @@ func OpenTTYs(root string) []TTY {
 
 // Terminal returns the TTY as a place to write to.
 func (t TTY) Terminal() Terminal {
-	return Terminal{Writer: &patient{file: t.file, patience: firstPatience}, InPlace: t.screen()}
+	return Terminal{Writer: &patient{tty: t, patience: firstPatience}, InPlace: t.screen()}
 }
 
 // A terminal whose flow was stopped (Ctrl-S, a terminal server that is full) must not stop the boot: after firstPatience its
@@ -65,15 +69,32 @@ const (
 )
 
 type patient struct {
-	file     *os.File
+	tty      TTY
+	file     *os.File // nil until the first write
 	patience time.Duration
 }
 
 func (p *patient) Write(b []byte) (int, error) {
+	n, err := p.write(b)
+	if errors.Is(err, unix.EIO) {
+		// A shell ran there and ended: the end of a session leader hangs the terminal up, and what was opened before is dead.
+		p.file.Close()
+		p.file = nil
+		return p.write(b)
+	}
+	return n, err
+}
+
+func (p *patient) write(b []byte) (n int, err error) {
+	if p.file == nil {
+		if p.file, err = p.tty.open(); err != nil {
+			return 0, err
+		}
+	}
 	if err := p.file.SetWriteDeadline(time.Now().Add(p.patience)); err != nil {
 		return p.file.Write(b) // a file without deadlines does not block
 	}
-	n, err := p.file.Write(b)
+	n, err = p.file.Write(b)
 	p.patience = firstPatience
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p.patience = laterPatience

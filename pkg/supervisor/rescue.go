@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,13 +56,13 @@ func (s *supervisor) countDown(r plan.Rescue) (console.TTY, bool) {
 		}
 		left = int(delay.Seconds())
 	}
-	s.offer(r, offered, left)
 	var pressed <-chan console.TTY
 	if offered {
 		var stop func()
 		pressed, stop = console.WaitForEnter(s.ttys)
 		defer stop()
 	}
+	s.offer(r, offered, left)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for left != 0 {
@@ -123,7 +122,8 @@ func (s *supervisor) shell(tty console.TTY) {
 	var errs []error
 	for _, program := range shells() {
 		s.ui.Promptf("shell on %s; leave it with exit. The kernel's messages: dmesg, what was to be done: cat /proc/cmdline", tty.Path)
-		_, end, err := s.children.start(program, []string{program[strings.LastIndexByte(program, '/')+1:]}, attr)
+		// The busybox finds its command by following the links from its own name: that must be the path.
+		_, end, err := s.children.start(program, []string{program}, attr)
 		if err == nil {
 			<-end
 			return

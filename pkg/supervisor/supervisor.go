@@ -40,7 +40,7 @@ func early() []mount.Point {
 func Run(args, environment []string) {
 	mountErr := mountEarly()
 	console.KmsgUnlimited("/", true)
-	ttys := console.OpenTTYs("/")
+	ttys := console.TTYs("/")
 	s := &supervisor{
 		ui:       console.OpenOn(ttys, "/"),
 		ttys:     ttys,

@@ -54,6 +54,12 @@ type StatusError struct {
 // Error shows the server's own words, "404 Not Found" for example.
 func (e *StatusError) Error() string { return "the server answered " + e.Status }
 
+// A RedirectError says that a redirect was not followed.
+type RedirectError struct{ reason string }
+
+// Error gives the reason.
+func (e *RedirectError) Error() string { return e.reason }
+
 // A StallError says that the server kept silent.
 type StallError struct{ For time.Duration }
 
@@ -162,10 +168,10 @@ func (o Options) client(target *url.URL) (*http.Client, error) {
 		Transport: transport,
 		CheckRedirect: func(request *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return fmt.Errorf("stopped after %d redirects, the last to %s", maxRedirects, request.URL.Redacted())
+				return &RedirectError{fmt.Sprintf("stopped after %d redirects, the last to %s", maxRedirects, request.URL.Redacted())}
 			}
 			if request.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https" {
-				return fmt.Errorf("the server redirects from https to http (%s), where nothing protects the image", request.URL.Redacted())
+				return &RedirectError{fmt.Sprintf("the server redirects from https to http (%s), where nothing protects the image", request.URL.Redacted())}
 			}
 			return trust(request.URL)
 		},
