@@ -7,8 +7,8 @@
 
 OUT        ?= build
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# Machines and the web servers beside them share the processors: two at a time is enough for two.
-VMTEST      = go test -count=1 -p 1 -parallel 2
+# Machines and the web servers beside them share the processors: two at a time is enough for two. With -v the tests that are left out say so.
+VMTEST      = LIVEBOOT_CONSOLE=off go test -v -count=1 -p 1 -parallel 2
 
 export CGO_ENABLED ?= 0
 

@@ -1,0 +1,30 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/liveboot/liveboot/integration/liveiso"
+	"github.com/liveboot/liveboot/integration/webserver"
+)
+
+// The image comes over HTTPS from a server whose certificate is signed by an authority that the site put into the image.
+func TestHTTPS(t *testing.T) {
+	full(t)
+	t.Parallel()
+	url := nginx(t, liveISO(t, liveiso.Config{Layout: liveiso.Squashfs}), trusted(t))
+	m := boot(t, "ip=dhcp root=live:"+url)
+	checkLive(t, m.facts(), liveiso.Squashfs)
+}
+
+// A server that nobody vouches for gets no chance, and the message says what is wrong with it.
+func TestHTTPSUnknownAuthority(t *testing.T) {
+	full(t)
+	t.Parallel()
+	stranger, err := webserver.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := nginx(t, liveISO(t, liveiso.Config{Layout: liveiso.Squashfs}), stranger)
+	m := boot(t, "ip=dhcp root=live:"+url)
+	m.fails(fetching, "certificate signed by unknown authority")
+}

@@ -1,0 +1,35 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/liveboot/liveboot/qemu"
+)
+
+// There is a cable and nobody who gives an address.
+func TestNoDHCP(t *testing.T) {
+	full(t)
+	t.Parallel()
+	m := boot(t, "ip=dhcp root=live:http://10.0.2.2/live.iso", func(c *qemu.Config) {
+		c.NICs = []qemu.NIC{{Network: qemu.Silent}, {Network: qemu.Silent, Model: "e1000e"}}
+	})
+	m.fails(network, "(?i)DHCP|lease|address")
+}
+
+// There is a cable to a server that gives an address, and nothing behind it.
+func TestNoRoute(t *testing.T) {
+	full(t)
+	t.Parallel()
+	m := boot(t, "ip=dhcp root=live:http://10.0.2.2/live.iso", func(c *qemu.Config) {
+		c.NICs = []qemu.NIC{{Network: qemu.Restricted}}
+	})
+	m.fails(fetching, "10.0.2.2")
+}
+
+// There is no card at all.
+func TestNoNIC(t *testing.T) {
+	full(t)
+	t.Parallel()
+	m := boot(t, "ip=dhcp root=live:http://10.0.2.2/live.iso", func(c *qemu.Config) { c.NICs = nil })
+	m.fails(network, "(?i)interface|link|card|NIC")
+}

@@ -1,0 +1,233 @@
+// Package qemu starts the virtual machines of the tests.
+//
+// A [Config] says what the machine is made of. [Start] runs it under a test: its serial console is captured line by
+// line with the time since power-on, [VM.Expect] waits for what it says, [VM.Type] answers, and whatever happens to the
+// test, the process is gone when the test is over. On a failure the exact QEMU command line and the whole console are
+// in the test's output, and the console stays in a file.
+//
+// The package stands on github.com/hugelgupf/vmtest, so its environment variables work as well: VMTEST_QEMU_APPEND and
+// VMTEST_KERNEL_APPEND add arguments to every machine. Devices are those of QEMU's q35 machine,
+// https://www.qemu.org/docs/master/system/i386/pc.html.
+package qemu
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	vmtest "github.com/hugelgupf/vmtest/qemu"
+	"github.com/hugelgupf/vmtest/qemu/qnetwork"
+)
+
+// Config is what a virtual machine is made of. The zero value is a machine without a kernel, a network or a disk, which
+// can only sit in its BIOS; every field may be left empty otherwise.
+type Config struct {
+	// Name tells machines of one test apart, in log lines and in the name of the console's file. Empty means "vm".
+	Name string
+	// Kernel and Initrd are files on the host; an empty Kernel boots from the disks.
+	Kernel, Initrd string
+	// Append are the words of the kernel command line.
+	Append []string
+	// MemoryMiB is the guest's memory, in MiB; 0 means 1024.
+	MemoryMiB int
+	// CPUs is the number of processors; 0 means 1.
+	CPUs int
+	// Disks are the hard disks, in this order.
+	Disks []Disk
+	// CDROM is an ISO in a drive on the AHCI controller; empty means no drive.
+	CDROM string
+	// NICs are the network cards; none means a machine without any.
+	NICs []NIC
+	// NoReboot makes QEMU exit where the machine would start again.
+	NoReboot bool
+	// Accel is how the guest's instructions are run; the zero value asks [Probe].
+	Accel Accel
+	// Extra are further arguments for QEMU.
+	Extra []string
+}
+
+// Bus is how a disk is attached.
+type Bus string
+
+// The ways to attach a disk; the empty one is AHCI.
+const (
+	AHCI   Bus = "ahci"   // /dev/sdX, driver ahci
+	Virtio Bus = "virtio" // /dev/vdX, driver virtio_blk
+	NVMe   Bus = "nvme"   // /dev/nvmeXn1, driver nvme
+	SCSI   Bus = "scsi"   // /dev/sdX, driver virtio_scsi
+	USB    Bus = "usb"    // /dev/sdX, drivers xhci_pci and usb_storage
+)
+
+// Disk is a hard disk whose content is a raw image file on the host. Its serial number is diskN, counted from 0.
+type Disk struct {
+	File     string
+	Bus      Bus
+	ReadOnly bool
+}
+
+// Network is what a card is plugged into.
+type Network int
+
+const (
+	// User is QEMU's user-mode network: a DHCP server gives the guest 10.0.2.15, and 10.0.2.2 is the host's loopback.
+	User Network = iota
+	// Restricted is the same DHCP server with nothing behind it: packets to the host are dropped.
+	Restricted
+	// Silent is a cable with carrier and nobody at its other end.
+	Silent
+)
+
+// NIC is a network card. The card number N has the MAC address 0e:00:00:00:00:NN, counted from 1, unless MAC says otherwise.
+type NIC struct {
+	// Model is a name from `qemu-system-x86_64 -device help`; empty means virtio-net-pci.
+	Model   string
+	MAC     net.HardwareAddr
+	Network Network
+}
+
+// HostAddress is the host's loopback as seen by a guest on a [User] network.
+const HostAddress = "10.0.2.2"
+
+// Command is the machine with its serial console on the standard input and output of the command, for a person at a
+// terminal: Ctrl-A x ends QEMU, Ctrl-A b sends a break. The caller sets Stdin, Stdout and Stderr.
+func (c Config) Command(ctx context.Context) (*exec.Cmd, error) {
+	fns, err := c.fns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fns = append(fns, vmtest.WithQEMUArgs("-serial", "mon:stdio"))
+	o, err := vmtest.OptionsFor(vmtest.ArchAMD64, fns...)
+	if err != nil {
+		return nil, fmt.Errorf("configure QEMU: %w", err)
+	}
+	args, err := o.Cmdline()
+	if err != nil {
+		return nil, fmt.Errorf("configure QEMU: %w", err)
+	}
+	return exec.CommandContext(ctx, args[0], args[1:]...), nil
+}
+
+// fns is the machine, without a serial line and a monitor, as vmtest's options.
+func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
+	program, err := binary()
+	if err != nil {
+		return nil, err
+	}
+	accel := c.Accel
+	if accel == "" {
+		if accel, err = Probe(ctx); err != nil {
+			return nil, err
+		}
+	}
+	fns := []vmtest.Fn{
+		vmtest.WithQEMUCommand(program),
+		vmtest.WithKernel(c.Kernel),
+		vmtest.WithInitramfs(c.Initrd),
+		vmtest.WithQEMUArgs("-nodefaults", "-machine", "q35"),
+		vmtest.WithQEMUArgs(accel.args()...),
+		vmtest.WithQEMUArgs("-m", strconv.Itoa(valueOr(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(valueOr(c.CPUs, 1))),
+		vmtest.WithQEMUArgs(c.diskArgs()...),
+		vmtest.WithQEMUArgs(c.Extra...),
+	}
+	if len(c.Append) > 0 {
+		fns = append(fns, vmtest.WithAppendKernel(c.Append...))
+	}
+	if c.NoReboot {
+		fns = append(fns, vmtest.WithQEMUArgs("-no-reboot"))
+	}
+	for i, nic := range c.NICs {
+		fns = append(fns, nic.fn(i))
+	}
+	return fns, nil
+}
+
+func valueOr(v, otherwise int) int {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}
+
+// diskArgs attaches the disks and the CD. AHCI and the CD sit on the six ports that q35 has; the controllers for SCSI
+// and USB are added with the first disk that needs them.
+func (c Config) diskArgs() []string {
+	var args []string
+	port := 0
+	controllers := map[Bus]bool{}
+	controller := func(b Bus, device string) {
+		if !controllers[b] {
+			controllers[b] = true
+			args = append(args, "-device", device)
+		}
+	}
+	for i, d := range c.Disks {
+		id := fmt.Sprintf("disk%d", i)
+		args = append(args, "-drive", drive(id, d.File, d.ReadOnly))
+		var device string
+		switch d.Bus {
+		case Virtio:
+			device = "virtio-blk-pci"
+		case NVMe:
+			device = "nvme"
+		case SCSI:
+			controller(SCSI, "virtio-scsi-pci,id=scsi0")
+			device = "scsi-hd,bus=scsi0.0"
+		case USB:
+			controller(USB, "qemu-xhci,id=usb0")
+			device = "usb-storage,bus=usb0.0"
+		default:
+			device = fmt.Sprintf("ide-hd,bus=ide.%d", port)
+			port++
+		}
+		args = append(args, "-device", device+",drive="+id+",serial="+id)
+	}
+	if c.CDROM != "" {
+		args = append(args, "-drive", drive("cd0", c.CDROM, true)+",media=cdrom",
+			"-device", fmt.Sprintf("ide-cd,bus=ide.%d,drive=cd0", port))
+	}
+	return args
+}
+
+// drive is a raw image for -drive. The image needs to survive the guest, not a crash of the host: cache=unsafe.
+func drive(id, file string, readOnly bool) string {
+	s := fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,file=%s", id, quote(file))
+	if readOnly {
+		s += ",readonly=on"
+	}
+	return s
+}
+
+// quote doubles commas, which separate options otherwise.
+func quote(value string) string { return strings.ReplaceAll(value, ",", ",,") }
+
+// fn adds the card; its back end is called netdevN.
+func (n NIC) fn(i int) vmtest.Fn {
+	model, mac := n.Model, n.MAC
+	if model == "" {
+		model = "virtio-net-pci"
+	}
+	if mac == nil {
+		mac = net.HardwareAddr{0x0e, 0, 0, 0, 0, byte(i + 1)}
+	}
+	// Without a boot ROM on the card the BIOS starts the kernel at once.
+	device := []qnetwork.DeviceModifier{qnetwork.WithNIC(qnetwork.NIC(model)), qnetwork.WithMAC(mac),
+		func(d *qnetwork.Device) error { d.Args = append(d.Args, "romfile="); return nil }}
+	if n.Network == Silent {
+		return qnetwork.New(qnetwork.WithDevice[hub](device...))
+	}
+	mods := []qnetwork.NetDevModifier[qnetwork.UserBackend]{qnetwork.WithDevice[qnetwork.UserBackend](device...)}
+	if n.Network == Restricted {
+		mods = append(mods, qnetwork.WithUser(qnetwork.WithUserArg("restrict=on")))
+	}
+	return qnetwork.HostNetwork("10.0.2.0/24", mods...)
+}
+
+// hub is a back end of vmtest: a port of a hub to which nothing else is connected.
+type hub struct{}
+
+func (hub) NetDev(id string) string { return "hubport,hubid=0,id=" + id }
+
+func (hub) Validate() error { return nil }
