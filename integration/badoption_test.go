@@ -9,7 +9,6 @@ import (
 // A mistyped or not yet built option stops the boot before anything is touched: it may have been the one that verifies
 // the image.
 func TestBadOption(t *testing.T) {
-	full(t)
 	for _, tt := range []struct{ name, word, cause string }{
 		{"mistyped", "rd.liveboot.sha265=0123", `rd\.liveboot\.sha265`},
 		{"not built", "rd.live.encrypt", `rd\.live\.encrypt`},

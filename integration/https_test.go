@@ -9,7 +9,6 @@ import (
 
 // The image comes over HTTPS from a server whose certificate is signed by an authority that the site put into the image.
 func TestHTTPS(t *testing.T) {
-	full(t)
 	t.Parallel()
 	url := nginx(t, liveISO(t, liveiso.Config{Layout: liveiso.Squashfs}), trusted(t))
 	m := boot(t, "ip=dhcp root=live:"+url)

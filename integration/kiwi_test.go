@@ -83,7 +83,7 @@ func milestones(m *machine) {
 		{"process 1", regexp.MustCompile(`Run /init as init process`)},
 		{"lease", said(network, "")},
 		{"first byte", said(target, "")},
-		{"last byte", said(fetching, "MiB/s")},
+		{"last byte", said(fetching, `MiB in .*MiB/s`)},
 		{"root mounted", said(overlay, "")},
 		{"live init", said(handoff, "")},
 		{"live system up", regexp.MustCompile(kiwi.Up)},

@@ -9,7 +9,6 @@ import (
 
 // What was downloaded is no live ISO of a known layout; the message says what was looked for.
 func TestNoLiveRoot(t *testing.T) {
-	full(t)
 	for _, tt := range []struct {
 		name  string
 		in    liveiso.Config

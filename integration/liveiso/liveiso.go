@@ -3,6 +3,7 @@
 package liveiso
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -48,6 +49,8 @@ const (
 type Config struct {
 	Layout Layout
 	Init   Init
+	// Arch is that of /sbin/init, as Go names it; empty means amd64.
+	Arch string
 	// PadMiB is the size, in MiB, of a file of noise that makes the ISO larger; it lies behind the container.
 	PadMiB int
 }
@@ -83,7 +86,7 @@ func build(ctx context.Context, c Config) (string, error) {
 	}
 	defer os.RemoveAll(work)
 	init := filepath.Join(work, "liveinit")
-	if err := compile(ctx, init); err != nil {
+	if err := compile(ctx, init, cmp.Or(c.Arch, "amd64")); err != nil {
 		return "", err
 	}
 	program, err := os.ReadFile(init)
@@ -105,10 +108,10 @@ func build(ctx context.Context, c Config) (string, error) {
 }
 
 // compile builds liveinit so that the same sources give the same bytes everywhere.
-func compile(ctx context.Context, out string) error {
+func compile(ctx context.Context, out, arch string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out,
 		"github.com/liveboot/liveboot/integration/liveinit")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=")
 	return run(cmd)
 }
 
