@@ -18,10 +18,22 @@ const patience = 10 * time.Second
 // openShell presses Enter at the offer, and waits for the shell.
 func (m *machine) openShell() {
 	m.t.Helper()
+	m.press(shellBanner())
+}
+
+// freshPrompt presses Enter until the shell's prompt stands alone on its line: something else may have written behind the last one.
+func (m *machine) freshPrompt() {
+	m.t.Helper()
+	m.press(prompt())
+}
+
+// press presses Enter until want is seen.
+func (m *machine) press(want *regexp.Regexp) {
+	m.t.Helper()
 	for {
 		m.enter("")
 		ctx, cancel := context.WithTimeout(m.ctx, patience)
-		_, err := m.Expect(ctx, shellBanner(), kernelPanic())
+		_, err := m.Expect(ctx, want, kernelPanic())
 		cancel()
 		if err == nil {
 			return
