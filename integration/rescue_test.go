@@ -18,20 +18,21 @@ const patience = 10 * time.Second
 // openShell presses Enter at the offer, and waits for the shell.
 func (m *machine) openShell() {
 	m.t.Helper()
-	m.press(shellBanner())
+	m.enter("")
+	m.insist(shellBanner())
 }
 
-// freshPrompt presses Enter until the shell's prompt stands alone on its line: something else may have written behind the last one.
+// freshPrompt waits until the shell's prompt stands alone on its line. Something else may have written behind the last one: then Enter
+// brings another.
 func (m *machine) freshPrompt() {
 	m.t.Helper()
-	m.press(prompt())
+	m.insist(prompt())
 }
 
-// press presses Enter until want is seen.
-func (m *machine) press(want *regexp.Regexp) {
+// insist waits for want, and presses Enter whenever a person would lose patience.
+func (m *machine) insist(want *regexp.Regexp) {
 	m.t.Helper()
 	for {
-		m.enter("")
 		ctx, cancel := context.WithTimeout(m.ctx, patience)
 		_, err := m.Expect(ctx, want, kernelPanic())
 		cancel()
@@ -41,6 +42,7 @@ func (m *machine) press(want *regexp.Regexp) {
 		if m.ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			m.t.Fatal(err)
 		}
+		m.enter("")
 	}
 }
 

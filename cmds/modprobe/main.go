@@ -45,8 +45,7 @@ func load(name string, parameters []string) error {
 		return err
 	}
 	if len(parameters) > 0 {
-		_, err = loader.LoadWith(name, strings.Join(parameters, " "))
-		return err
+		return loader.LoadWith(name, strings.Join(parameters, " "))
 	}
 	_, err = loader.Load(name)
 	return err

@@ -5,7 +5,6 @@ package boot
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ type Console interface {
 // Modules loads drivers; *module.Loader is one.
 type Modules interface {
 	Load(name string) ([]string, error)
-	LoadWith(name, parameters string) (bool, error)
+	LoadWith(name, parameters string) error
 }
 
 // A Machine is what is booted.
@@ -84,6 +83,10 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 	if err := b.bringUp(ctx); err != nil {
 		return handoff.Ready{}, err
 	}
+	// Before the connection is opened: a server does not wait while a person looks around.
+	if err := b.pause(plan.Target); err != nil {
+		return handoff.Ready{}, &StageError{plan.Target, err}
+	}
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {
 		return handoff.Ready{}, err
@@ -109,6 +112,12 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 // bringUp loads drivers and brings the network up, one beside the other: a card may have its lease while the drivers of
 // the sound chip are still loading.
 func (b *run) bringUp(ctx context.Context) error {
+	// Both pauses come before either stage: a network without drivers would run out of time while a person looks around.
+	for _, name := range []plan.Stage{plan.Devices, plan.Network} {
+		if err := b.pause(name); err != nil {
+			return &StageError{name, err}
+		}
+	}
 	if err := b.loadModules(); err != nil {
 		return err
 	}
@@ -119,7 +128,8 @@ func (b *run) bringUp(ctx context.Context) error {
 	})
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		_, err := stage(both, b, plan.Devices, b.coldPlug)
+		// The drivers outlive the stage, so they have the boot's context, not the stage's.
+		_, err := stage(both, b, plan.Devices, func(context.Context) (struct{}, string, error) { return b.coldPlug(ctx) })
 		return err
 	})
 	group.Go(func() error {
@@ -134,9 +144,11 @@ func (b *run) loadModules() (err error) {
 	if b.modules, err = b.Modules(b.plan.Devices); err != nil {
 		return &StageError{plan.Devices, err}
 	}
-	if b.uevents, err = b.Uevents(); err != nil {
+	uevents, err := b.Uevents()
+	if err != nil {
 		return &StageError{plan.Devices, err}
 	}
+	b.uevents = uevents
 	b.devices = device.NewManager(b.Sys, b.modules, func(err error) { b.ui.Debugf("%v", err) })
 	return nil
 }
@@ -168,6 +180,9 @@ func (b *run) connect(ctx context.Context) (network.Connection, string, error) {
 	resolv := network.ResolvConf(b.plan.Network, conn.Lease)
 	if err := b.writeFile("etc/resolv.conf", resolv); err != nil {
 		return conn, "", err
+	}
+	for _, warning := range conn.Warnings {
+		b.ui.Warnf("%s", warning)
 	}
 	b.report.Network = networkReport(conn)
 	b.ui.Debugf("/etc/resolv.conf: %q, routes %v", resolv, conn.Lease.Routes)
@@ -204,21 +219,20 @@ func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
 	return disk, fmt.Sprintf("%s of up to %s", disk.Device, target.MiB(disk.Capacity)), nil
 }
 
-func (b *run) fill(ctx context.Context, disk *target.Disk, image io.Reader) (int64, string, error) {
+func (b *run) fill(ctx context.Context, disk *target.Disk, image *fetch.Stream) (int64, string, error) {
 	began := b.Uptime()
-	defer b.ui.ProgressDone()
-	n, err := disk.Fill(ctx, image, func(done int64) {
-		b.report.Image.Bytes = done
-		b.ui.Progress(string(plan.Fetch), done, b.report.Image.Size)
-	})
+	counted := &countingReader{Reader: image}
+	stop := b.showProgress(&counted.n)
+	n, err := disk.Fill(ctx, counted)
+	stop()
 	if err != nil {
 		return n, "", err
 	}
 	took := b.Uptime() - began
-	b.report.Image.downloaded(n, took, b.plan.Image.Digest)
+	b.report.Image.downloaded(n, took, image.Verified())
 	what := fmt.Sprintf("%s in %.1f s, %.1f MiB/s", target.MiB(n), took.Seconds(), b.report.Image.Rate/(1<<20))
-	if b.plan.Image.Digest != (fetch.Digest{}) {
-		what += ", " + b.plan.Image.Digest.Algorithm + " is right"
+	if d := image.Verified(); d != (fetch.Digest{}) {
+		what += ", " + d.Algorithm + " is right"
 	}
 	return n, what, nil
 }

@@ -191,6 +191,8 @@ func (l links) Watch(ctx context.Context) (<-chan network.Link, error) {
 
 func (links) SetUp(network.Link) error { return nil }
 
+func (links) SetMTU(network.Link, int) error { return nil }
+
 func (l links) Configure(link network.Link, lease network.Lease) error {
 	l.m.log("ip address replace %v dev %s", lease.Address, link.Name)
 	return nil
@@ -217,7 +219,7 @@ func (m *machine) machine() Machine {
 				Routes: []network.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.2.2")}},
 			}, nil
 		},
-		Size:       func(string) (int64, error) { return int64(m.disk.Len()), nil },
+		Size:       func(string) (int64, error) { return int64(len(image)+4095) / 4096 * 4096, nil },
 		OpenTarget: func(string) (target.Writer, error) { return m, nil },
 		Open:       m.open,
 		Uptime:     func() time.Duration { return 0 },
@@ -381,7 +383,7 @@ func TestRunErrors(t *testing.T) {
 		{"404", "", func(m *machine) { m.server = http.NotFoundHandler() }, plan.Fetch, "404 Not Found", "check the path"},
 		{"too little memory", "", func(m *machine) { m.memory = 1 << 10 }, plan.Target, "are available", "more memory"},
 		{"RAM disk too small", "ramdisk_size=4", nil, plan.Target, "larger than the RAM disk", "take ramdisk_size= off"},
-		{"wrong digest", wrongSum, nil, plan.Fetch, "is not the expected one", ""},
+		{"wrong digest", wrongSum, nil, plan.Fetch, "is not the expected one", "compare with sha256sum"},
 		{"cut off", "", func(m *machine) {
 			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(image)))
@@ -403,7 +405,12 @@ func TestRunErrors(t *testing.T) {
 				}
 				return nil
 			}
-		}, plan.Live, "structure needs cleaning", ""},
+		}, plan.Live, "structure needs cleaning", "may be damaged"},
+		{"truncated on the server, and announced so", "", func(m *machine) {
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(image[:len(image)-2048]))
+			})
+		}, plan.Fetch, "truncated", "incomplete"},
 		{"no init", "", func(m *machine) { m.init = nil }, plan.Handoff, "init /sbin/init, /usr/lib", "init="},
 		{"init of another kind", "", func(m *machine) { m.init = []byte("hello") }, plan.Handoff, "neither a program nor a script", "init="},
 		{"init of another architecture", "", func(m *machine) { m.init = static(elf.EM_S390) }, plan.Handoff, "the image is for another architecture", "init="},

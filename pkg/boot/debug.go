@@ -57,10 +57,10 @@ func (e explainedModules) Load(name string) ([]string, error) {
 	return names, err
 }
 
-func (e explainedModules) LoadWith(name, parameters string) (bool, error) {
-	loaded, err := e.Modules.LoadWith(name, parameters)
-	e.debugf("modprobe %s %s: loaded %v%s", name, parameters, loaded, but(err))
-	return loaded, err
+func (e explainedModules) LoadWith(name, parameters string) error {
+	err := e.Modules.LoadWith(name, parameters)
+	e.debugf("modprobe %s %s%s", name, parameters, but(err))
+	return err
 }
 
 type explainedMounter struct {
@@ -124,6 +124,6 @@ func (e explainedLinks) SetUp(l network.Link) error {
 }
 
 func (e explainedLinks) Configure(l network.Link, lease network.Lease) error {
-	e.debugf("ip address replace %v dev %s, routes %v, mtu %d", lease.Address, l.Name, lease.Routes, lease.MTU)
+	e.debugf("ip address replace %v dev %s, routes %v", lease.Address, l.Name, lease.Routes)
 	return e.Kernel.Configure(l, lease)
 }

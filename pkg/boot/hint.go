@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/httpx"
 	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/iso"
@@ -37,7 +39,7 @@ type hint struct {
 func hints() []hint {
 	return []hint{
 		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
-		{is(io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
+		{isAny(unix.ECONNRESET, unix.EPIPE, io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
 		{tooLarge(true), "give the machine more memory, or use a smaller image"},
 		{tooLarge(false), "take ramdisk_size= off the kernel command line, so that the RAM disk fits the image, or raise it (it counts in KiB)"},
 		{status(404), "check the path in root=live: against the files on the server"},
@@ -45,7 +47,9 @@ func hints() []hint {
 		{as[*httpx.StatusError], "look at the server's log"},
 		{as[*httpx.RedirectError], "look at the server's redirects, or write the address they lead to into root=live:"},
 		{as[*httpx.StallError], "the server or the network between stopped; look at the server's log and at the cable"},
+		{as[*fetch.DigestError], "the file on the server is another one, or damaged, or the digest on the kernel command line is out of date: compare with sha256sum on the server"},
 		{notYetValid, "the clock of this machine is wrong: set it in the firmware"},
+		{as[x509.CertificateInvalidError], "the server's certificate is not valid any more: renew it (or the clock of this machine runs ahead)"},
 		{as[x509.UnknownAuthorityError], "the server's certificate is of an authority that is not in this image: put its certificate into the image as /etc/ssl/certs/<name>.pem (mkinitramfs -file)"},
 		{as[x509.HostnameError], "the certificate is for another name than the one in root=live:"},
 		{as[*tls.CertificateVerificationError], "check the server's certificate"},
@@ -53,11 +57,15 @@ func hints() []hint {
 		{is(unix.ECONNREFUSED), "no server listens there: check address and port in root=live:, and that the server runs"},
 		{isAny(unix.EHOSTUNREACH, unix.ENETUNREACH), "check the address in root=live:, the gateway, and the server's network"},
 		{timedOut, "the server does not answer at all: check its address, and firewalls on the way"},
+		{isAny(unix.ENOSPC, unix.ENOMEM), "the memory ran out while the image was written: give the machine more, or use a smaller image"},
+		{is(unix.EIO), "the device failed: look at the kernel's messages (dmesg in the shell)"},
 		{is(iso.ErrNotISO), "what the server sent is no ISO: look at the URL in a browser, it may be an error page"},
 		{as[*live.NoRootError], "is it a live ISO? Other folders are named by rd.live.dir= and rd.live.squashimg="},
 		{as[*handoff.InitError], "the live system's root has no init that can run here; another one is named by init="},
 		{is(module.ErrNotFound), "the image lacks a driver: build kernel and initrd together with mkinitramfs, for the kernel that is booted"},
 		{inStage(plan.Devices, fs.ErrNotExist), "kernel and initrd do not belong together: put both files of one build on the server"},
+		{inStage(plan.Live, nil), "the image may be damaged: look at the kernel's messages (dmesg in the shell), and compare the file's checksum with the original"},
+		{inStage(plan.Overlay, nil), "look at the kernel's messages (dmesg in the shell); if rootflags= is on the command line, try without"},
 		{inStage(plan.Network, nil), "check cable, switch port and DHCP server; a missing driver is seen in the shell with `ip link` and `dmesg`"},
 	}
 }
@@ -106,7 +114,7 @@ func status(codes ...int) func(error) bool {
 
 func notYetValid(err error) bool {
 	var e x509.CertificateInvalidError
-	return errors.As(err, &e) && e.Reason == x509.Expired
+	return errors.As(err, &e) && e.Reason == x509.Expired && time.Now().Before(e.Cert.NotBefore)
 }
 
 func timedOut(err error) bool {

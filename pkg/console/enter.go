@@ -22,7 +22,7 @@ func WaitForEnter(ttys []TTY) (pressed <-chan TTY, stop func()) {
 			continue
 		}
 		files = append(files, file)
-		flush(file)
+		control(file, listen)
 		readers.Go(func() {
 			buffer := make([]byte, 64)
 			for {
@@ -43,28 +43,41 @@ func WaitForEnter(ttys []TTY) (pressed <-chan TTY, stop func()) {
 		}
 		readers.Wait()
 		for _, file := range files {
+			control(file, sane)
 			file.Close()
 		}
 	}
 }
 
-// flush drops the input that nobody read yet: line noise, or what was meant for somebody else. (The file's Fd would make it block, and its
-// reading could not be ended.)
-func flush(file *os.File) {
+// control changes a terminal. (The file's Fd would make it block, and its reading could not be ended.)
+func control(file *os.File, change func(fd int)) {
 	if conn, err := file.SyscallConn(); err == nil {
-		_ = conn.Control(func(fd uintptr) { _ = unix.IoctlSetInt(int(fd), unix.TCFLSH, unix.TCIFLUSH) })
+		_ = conn.Control(func(fd uintptr) { change(int(fd)) })
+	}
+}
+
+// listen drops the input that nobody read yet, line noise or what was meant for somebody else, and takes Ctrl-D its meaning: it would end
+// the reading for good.
+func listen(fd int) {
+	_ = unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH)
+	if t, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+		t.Cc[unix.VEOF] = 0 // _POSIX_VDISABLE
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
 	}
 }
 
 // Sane puts a terminal into the state in which a person can type a line: whatever spoke with it before may have left
 // it without echo. See termios(3).
-func Sane(terminal *os.File) {
-	t, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+func Sane(terminal *os.File) { control(terminal, sane) }
+
+func sane(fd int) {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return // not a terminal
 	}
 	t.Iflag |= unix.ICRNL | unix.BRKINT
 	t.Oflag |= unix.OPOST | unix.ONLCR
 	t.Lflag |= unix.ISIG | unix.ICANON | unix.ECHO | unix.ECHOE | unix.ECHOK | unix.IEXTEN
-	_ = unix.IoctlSetTermios(int(terminal.Fd()), unix.TCSETS, t)
+	t.Cc[unix.VEOF] = 4 // Ctrl-D
+	_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }

@@ -90,7 +90,10 @@ func (m *Manager) Loading() []string {
 // waits for its hardware can delay for long. An error is one of first.
 func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 	for _, name := range first {
-		if _, err := m.loader.Load(name); err != nil {
+		m.begin(name)
+		_, err := m.loader.Load(name)
+		m.end(name)
+		if err != nil {
 			return fmt.Errorf("load driver %s first: %w", name, err)
 		}
 	}
@@ -173,6 +176,11 @@ func (m *Manager) plug(alias string) {
 	if err != nil && !errors.Is(err, module.ErrNotFound) {
 		m.report(fmt.Errorf("driver for %s: %w", alias, err))
 	}
+	m.end(alias, names...)
+}
+
+// end notes that the drivers for alias, of these names, are loaded.
+func (m *Manager) end(alias string, names ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.loading, alias)

@@ -43,6 +43,14 @@ func (d Digest) String() string {
 	return d.Algorithm + ":" + d.Hex
 }
 
+// DigestError says that an image is another than the one that was asked for.
+type DigestError struct{ Want, Got Digest }
+
+// Error gives both digests.
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("the image is not the expected one: its %s is %s, expected %s", e.Want.Algorithm, e.Got.Hex, e.Want.Hex)
+}
+
 // verifier computes the digest of what is written to it. Without a digest to compare with it does nothing.
 type verifier struct {
 	want Digest
@@ -72,7 +80,7 @@ func (v *verifier) check() error {
 		return nil
 	}
 	if got := hex.EncodeToString(v.hash.Sum(nil)); got != v.want.Hex {
-		return fmt.Errorf("the image is not the expected one: its %s is %s, expected %s", v.want.Algorithm, got, v.want.Hex)
+		return &DigestError{Want: v.want, Got: Digest{v.want.Algorithm, got}}
 	}
 	return nil
 }

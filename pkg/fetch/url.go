@@ -47,6 +47,9 @@ func (u URL) String() string {
 	if err != nil {
 		return u.Scheme() + ":…"
 	}
+	if parsed.Opaque != "" {
+		return u.Scheme() + ":…"
+	}
 	if parsed.RawQuery != "" {
 		parsed.RawQuery = "…"
 	}

@@ -116,11 +116,17 @@ func openIn(root, path string) (*os.File, error) {
 	}
 	defer unix.Close(folder)
 	// Without O_NONBLOCK a FIFO in the place of the program would make us wait for its writer.
-	fd, err := unix.Openat2(folder, path, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT})
-	if err != nil {
-		return nil, err
+	how := &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT}
+	for {
+		fd, err := unix.Openat2(folder, path, how)
+		switch {
+		case err == unix.EAGAIN: // a path with ".." was looked up beside a mount: openat2(2) asks to try again
+			continue
+		case err != nil:
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), path), nil
 	}
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // interpreterOf returns the program that the kernel loads to run f: the one behind "#!", the dynamic loader, or none.

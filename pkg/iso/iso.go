@@ -40,9 +40,6 @@ type Image struct {
 
 type extent struct{ offset, size int64 }
 
-// DescriptorEnd is how many bytes from the beginning must be there for Open to succeed.
-const DescriptorEnd = (firstDescriptor + 1) * SectorSize
-
 // Open reads the primary volume descriptor (ECMA-119, section 8.4):
 //
 //	offset  length  field

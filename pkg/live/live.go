@@ -139,7 +139,11 @@ func Mount(s Spec, device string, p Paths, env Environment) (root *Root, err err
 		return nil, fmt.Errorf("mount the container %s: %w", filepath.Join(s.Dir, s.Container), err)
 	}
 	if r.Layout, err = detect(s, p.Container()); err != nil {
-		return nil, &NoRootError{Missing: err.Error(), VolumeID: r.VolumeID, err: err}
+		var none *NoRootError
+		if errors.As(err, &none) {
+			none.VolumeID = r.VolumeID
+		}
+		return nil, err
 	}
 	if r.Layout.Image == "" {
 		err = r.mount(mount.Point{Source: p.Container(), Target: p.Root(), Flags: mount.Bind}, env)
@@ -233,5 +237,6 @@ func detect(s Spec, folder string) (Layout, error) {
 			}
 		}
 	}
-	return Layout{}, fmt.Errorf("its %s holds neither %s nor a root file system (proc, usr)", filepath.Join(s.Dir, s.Container), filepath.Join(s.Dir, "rootfs.img"))
+	missing := fmt.Sprintf("its %s holds neither %s nor a root file system (proc, usr)", filepath.Join(s.Dir, s.Container), filepath.Join(s.Dir, "rootfs.img"))
+	return Layout{}, &NoRootError{Missing: missing, err: fs.ErrNotExist}
 }

@@ -102,7 +102,6 @@ type Lease struct {
 	MTU       int
 	Resolvers []netip.Addr
 	Search    []string
-	Hostname  string
 	// Valid is how long the address may be used; 0 is for ever.
 	Valid time.Duration
 }

@@ -89,8 +89,8 @@ func request(link Link) []dhcpv4.Modifier {
 		dhcpv4.WithOption(dhcpv4.OptClientIdentifier(append([]byte{1}, link.MAC...))),
 		dhcpv4.WithRequestedOptions(
 			dhcpv4.OptionSubnetMask, dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionRouter,
-			dhcpv4.OptionDomainNameServer, dhcpv4.OptionHostName, dhcpv4.OptionDomainName,
-			dhcpv4.OptionInterfaceMTU, dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionNTPServers,
+			dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName,
+			dhcpv4.OptionInterfaceMTU, dhcpv4.OptionDNSDomainSearchList,
 		),
 	}
 }
@@ -114,10 +114,9 @@ func leaseFrom(ack *dhcpv4.DHCPv4) (Lease, error) {
 		bits = ones
 	}
 	lease := Lease{
-		Address:  netip.PrefixFrom(address, bits),
-		Routes:   routes(ack),
-		Hostname: ack.HostName(),
-		Valid:    ack.IPAddressLeaseTime(0),
+		Address: netip.PrefixFrom(address, bits),
+		Routes:  routes(ack),
+		Valid:   ack.IPAddressLeaseTime(0),
 	}
 	if lease.Valid == time.Duration(1<<32-1)*time.Second { // "infinity", RFC 2131, section 3.3
 		lease.Valid = 0
@@ -148,7 +147,8 @@ func routes(ack *dhcpv4.DHCPv4) []Route {
 			continue
 		}
 		ones, _ := r.Dest.Mask.Size()
-		route := Route{Destination: netip.PrefixFrom(destination, ones)}
+		// RFC 3442 has the client clear the bits that the mask leaves out; the kernel refuses such a route.
+		route := Route{Destination: netip.PrefixFrom(destination, ones).Masked()}
 		if gateway, ok := addr(r.Router); ok && !gateway.IsUnspecified() {
 			route.Gateway = gateway
 		}

@@ -34,16 +34,16 @@ func TestLeaseFrom(t *testing.T) {
 		{"no mask", "10.0.2.15", []dhcpv4.Option{server}, with(func(l *Lease) { l.Address = netip.MustParsePrefix("10.0.2.15/32") }), false},
 		{"the usual", "10.0.2.15", []dhcpv4.Option{
 			server, mask, dhcpv4.OptRouter(ip("10.0.2.1"), ip("10.0.2.9")), dhcpv4.OptDNS(ip("10.0.2.3"), ip("0.0.0.0")), dhcpv4.OptDomainName("example.org"),
-			dhcpv4.OptHostName("node7"), dhcpv4.OptIPAddressLeaseTime(time.Hour), dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x23, 0x28}),
+			dhcpv4.OptIPAddressLeaseTime(time.Hour), dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x23, 0x28}),
 		}, with(func(l *Lease) {
 			l.Routes = []Route{{everywhere, netip.MustParseAddr("10.0.2.1")}}
 			l.Resolvers = []netip.Addr{netip.MustParseAddr("10.0.2.3")}
-			l.Search, l.Hostname, l.Valid, l.MTU = []string{"example.org"}, "node7", time.Hour, 9000
+			l.Search, l.Valid, l.MTU = []string{"example.org"}, time.Hour, 9000
 		}), false},
 		{"classless routes go before the router, RFC 3442", "10.0.2.15", []dhcpv4.Option{
 			server, mask, dhcpv4.OptRouter(ip("10.0.2.1")),
 			dhcpv4.OptClasslessStaticRoute(
-				&dhcpv4.Route{Dest: &net.IPNet{IP: ip("192.0.2.0").To4(), Mask: net.CIDRMask(24, 32)}, Router: ip("0.0.0.0")},
+				&dhcpv4.Route{Dest: &net.IPNet{IP: ip("192.0.2.77").To4(), Mask: net.CIDRMask(24, 32)}, Router: ip("0.0.0.0")},
 				&dhcpv4.Route{Dest: &net.IPNet{IP: ip("0.0.0.0").To4(), Mask: net.CIDRMask(0, 32)}, Router: ip("192.0.2.1")},
 			),
 		}, with(func(l *Lease) {

@@ -85,16 +85,19 @@ func handle(link Link) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: link.Index, Name: link.Name}}
 }
 
-// Configure gives the link the address, MTU and routes of lease. What is there already is replaced.
+// SetMTU sets the largest packet that the link sends, in bytes.
+func (System) SetMTU(link Link, mtu int) error {
+	if err := netlink.LinkSetMTU(handle(link), mtu); err != nil {
+		return fmt.Errorf("ip link set %s mtu %d: %w", link.Name, mtu, err)
+	}
+	return nil
+}
+
+// Configure gives the link the address and routes of lease. What is there already is replaced.
 func (System) Configure(link Link, lease Lease) error {
 	device := handle(link)
-	if lease.MTU != 0 {
-		if err := netlink.LinkSetMTU(device, lease.MTU); err != nil {
-			return fmt.Errorf("ip link set %s mtu %d: %w", link.Name, lease.MTU, err)
-		}
-	}
-	seconds := int(lease.Valid.Seconds())
-	address := &netlink.Addr{IPNet: ipNet(lease.Address), ValidLft: seconds, PreferedLft: seconds}
+	// Without a lifetime: the kernel would take the address away in the middle of a download that outlasts the lease.
+	address := &netlink.Addr{IPNet: ipNet(lease.Address)}
 	if err := netlink.AddrReplace(device, address); err != nil {
 		return fmt.Errorf("ip address replace %v dev %s: %w", lease.Address, link.Name, err)
 	}

@@ -1,9 +1,11 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,9 @@ type Kernel interface {
 	Watch(ctx context.Context) (<-chan Link, error)
 	// SetUp makes the link ready to send and receive.
 	SetUp(Link) error
-	// Configure gives the link the address, the MTU and the routes of the lease.
+	// SetMTU sets the largest packet that the link sends.
+	SetMTU(link Link, mtu int) error
+	// Configure gives the link the address and the routes of the lease.
 	Configure(Link, Lease) error
 }
 
@@ -26,6 +30,8 @@ type Client func(ctx context.Context, link Link, attempt func(int)) (Lease, erro
 type Connection struct {
 	Link  Link
 	Lease Lease
+	// Warnings tell what of the lease could not be had.
+	Warnings []string
 }
 
 // Up brings the network up as c says. Its error lists every link with what happened on it.
@@ -39,6 +45,7 @@ func Up(ctx context.Context, c Config, kernel Kernel, dhcp Client) (Connection, 
 	u := &up{
 		Config: c, kernel: kernel, dhcp: dhcp,
 		states:   make(map[int]*state),
+		others:   make(map[string]Link),
 		leases:   make(chan result),
 		attempts: make(chan attempt),
 	}
@@ -57,6 +64,7 @@ type up struct {
 	kernel   Kernel
 	dhcp     Client
 	states   map[int]*state
+	others   map[string]Link // those that were not asked for
 	leases   chan result
 	attempts chan attempt
 	asking   int // clients that have not answered yet
@@ -112,11 +120,12 @@ func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
 				}
 				continue
 			}
-			if err := u.kernel.Configure(s.link, r.lease); err != nil {
+			conn, err := u.configure(s.link, r.lease)
+			if err != nil {
 				s.err = err
 				continue
 			}
-			return Connection{s.link, r.lease}, nil
+			return conn, nil
 		case <-timer.C:
 			return Connection{}, u.failure("no " + waiting)
 		case <-ctx.Done():
@@ -129,6 +138,7 @@ func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
 // It reports whether that is so for the first time.
 func (u *up) observe(ctx context.Context, link Link) (first bool) {
 	if !u.Link.Matches(link) {
+		u.others[link.Name] = link
 		return false
 	}
 	s := u.states[link.Index]
@@ -158,6 +168,17 @@ func (u *up) observe(ctx context.Context, link Link) (first bool) {
 	return first
 }
 
+func (u *up) configure(link Link, lease Lease) (Connection, error) {
+	conn := Connection{Link: link, Lease: lease}
+	if lease.MTU != 0 {
+		// A card that cannot do it reaches the server all the same, or the download says what is wrong.
+		if err := u.kernel.SetMTU(link, lease.MTU); err != nil {
+			conn.Warnings = append(conn.Warnings, fmt.Sprintf("the MTU of the lease was not set: %v", err))
+		}
+	}
+	return conn, u.kernel.Configure(link, lease)
+}
+
 func (u *up) ask(ctx context.Context, link Link) {
 	lease, err := u.dhcp(ctx, link, func(number int) { u.attempts <- attempt{link.Index, number} })
 	u.leases <- result{link.Index, lease, err}
@@ -180,7 +201,11 @@ func (u *up) drain(links <-chan Link) {
 func (u *up) failure(what string) error {
 	if len(u.states) == 0 {
 		if u.Link != (Selector{}) {
-			return fmt.Errorf("%s: there is no link %v", what, u.Link)
+			names := make([]string, 0, len(u.others))
+			for _, name := range slices.Sorted(maps.Keys(u.others)) {
+				names = append(names, fmt.Sprintf("%s (%v)", name, u.others[name].MAC))
+			}
+			return fmt.Errorf("%s: there is no link %v, but these: %s", what, u.Link, cmp.Or(strings.Join(names, ", "), "none"))
 		}
 		return fmt.Errorf("%s: the kernel found no network card", what)
 	}

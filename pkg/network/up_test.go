@@ -48,6 +48,13 @@ func (k *kernel) Watch(ctx context.Context) (<-chan Link, error) {
 
 func (k *kernel) SetUp(Link) error { return nil }
 
+func (k *kernel) SetMTU(_ Link, mtu int) error {
+	if mtu > 1500 {
+		return errors.New("invalid argument")
+	}
+	return nil
+}
+
 func (k *kernel) Configure(l Link, lease Lease) error {
 	if k.configured == nil {
 		k.configured = make(map[string]Lease)
@@ -143,7 +150,7 @@ func TestUp(t *testing.T) {
 			nil, "", 75 * second, []string{"no lease: eth0"},
 		},
 		{"no card", Config{}, nil, nil, "", 60 * second, []string{"no link", "found no network card"}},
-		{"no such card", Config{Link: Selector{Name: "eth9"}}, []event{{0, link(1, "eth0", true, true)}}, nil, "", 60 * second, []string{"there is no link eth9"}},
+		{"no such card", Config{Link: Selector{Name: "eth9"}}, []event{{0, link(1, "eth0", true, true)}}, nil, "", 60 * second, []string{"there is no link eth9, but these: eth0 (02:00:00:00:00:01)"}},
 		{"no carrier", Config{}, []event{{0, link(1, "eth0", true, false)}}, nil, "", 60 * second, []string{"no carrier: eth0 (02:00:00:00:00:01): no carrier (cable"}},
 		{
 			"nobody answers", Config{Timeouts: Timeouts{Lease: 10 * second}},
@@ -249,4 +256,21 @@ func TestUpCarrierBackAtOnce(t *testing.T) {
 			t.Errorf("Up = %v, %v after %d calls, want eth0 at the second", conn, err, calls)
 		}
 	})
+}
+
+// TestUpMTU: an MTU that the card refuses is a warning, not the end.
+func TestUpMTU(t *testing.T) {
+	for mtu, warnings := range map[int]int{0: 0, 1400: 0, 9000: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			k := &kernel{events: []event{{0, link(1, "eth0", true, true)}}}
+			conn, err := Up(t.Context(), Config{}, k, func(context.Context, Link, func(int)) (Lease, error) {
+				l := lease
+				l.MTU = mtu
+				return l, nil
+			})
+			if err != nil || len(conn.Warnings) != warnings {
+				t.Errorf("Up with MTU %d = %v, %v, want %d warnings", mtu, conn.Warnings, err, warnings)
+			}
+		})
+	}
 }

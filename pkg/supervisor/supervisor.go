@@ -5,6 +5,7 @@
 package supervisor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ func early() []mount.Point {
 // It never returns: it ends as the live system's init, or with the machine.
 func Run(args, environment []string) {
 	mountErr := mountEarly()
+	restorePanic := rebootAfterPanic()
 	console.KmsgUnlimited("/", true)
 	ttys := console.TTYs("/")
 	s := &supervisor{
@@ -54,8 +56,9 @@ func Run(args, environment []string) {
 	ready, err := s.work()
 	if err == nil {
 		console.KmsgUnlimited("/", false)
+		restorePanic()
 		err = handoff.SwitchRoot(*ready, args, environment)
-		s.ui.Failf(string(plan.Handoff), err, "")
+		s.ui.Failf(string(plan.Handoff), err, "the initramfs may be gone already; if there is no shell, the machine starts again")
 	}
 	s.rescue()
 }
@@ -73,6 +76,19 @@ func mountEarly() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// rebootAfterPanic makes the kernel start the machine again a minute after it, or process 1, crashed, where it would stop for ever and the
+// command line asks for nothing else (Documentation/admin-guide/sysctl/kernel.rst, panic). What it returns undoes it for the live system.
+func rebootAfterPanic() (restore func()) {
+	const file = "/proc/sys/kernel/panic"
+	now, err := os.ReadFile(file)
+	line, lineErr := os.ReadFile("/proc/cmdline")
+	if err != nil || lineErr != nil || strings.TrimSpace(string(now)) != "0" || bytes.Contains(append([]byte(" "), line...), []byte(" panic=")) {
+		return func() {}
+	}
+	_ = os.WriteFile(file, []byte("60"), 0o644)
+	return func() { _ = os.WriteFile(file, now, 0o644) }
 }
 
 // supervisor is the state of process 1.
@@ -94,7 +110,7 @@ func (s *supervisor) work() (*handoff.Ready, error) {
 	kills := oomKills()
 	tell, answers, end, err := s.startWorker()
 	if err != nil {
-		s.ui.Failf("start", err, "")
+		s.ui.Failf("start", err, "process 1 could not start its own program once more; is there memory left?")
 		return nil, err
 	}
 	defer tell.Close()
@@ -144,12 +160,13 @@ func (s *supervisor) startWorker() (tell, answers *os.File, end <-chan unix.Wait
 	return tell, answers, end, nil
 }
 
-// listen does what the worker asks for, until it ends.
+// listen does what the worker asks for, until its last word or its end. After the last word it is not waited for: a thread that is
+// loading a driver keeps the pipe open for as long as the driver takes.
 func (s *supervisor) listen(tell io.Reader, answers io.Writer) (ready *handoff.Ready, failed bool) {
 	for decoder := json.NewDecoder(tell); ; {
 		var m message
 		if err := decoder.Decode(&m); err != nil {
-			return ready, failed
+			return nil, false
 		}
 		switch {
 		case m.Policy != nil:
@@ -161,9 +178,9 @@ func (s *supervisor) listen(tell io.Reader, answers io.Writer) (ready *handoff.R
 			// A worker that ended meanwhile shows in its pipe's end.
 			_, _ = io.WriteString(answers, "\n")
 		case m.Failed:
-			failed = true
+			return nil, true
 		case m.Ready != nil:
-			ready = m.Ready
+			return m.Ready, false
 		}
 	}
 }

@@ -35,7 +35,6 @@ func TestProtocol(t *testing.T) {
 	rescue := plan.Rescue{Shell: plan.ShellNever, Delay: 3 * time.Second}
 	done := make(chan error, 1)
 	go func() {
-		defer tellEnd.Close()
 		for _, say := range []func() error{
 			func() error { return boss.Policy(rescue, console.Debug) },
 			func() error { return boss.Pause(plan.Live) },
@@ -48,6 +47,7 @@ func TestProtocol(t *testing.T) {
 		}
 		done <- nil
 	}()
+	// The pipe stays open: the last word is what counts.
 	got, failed := s.listen(tell, answers)
 	if err := <-done; err != nil {
 		t.Fatalf("worker: %v", err)

@@ -25,13 +25,12 @@ type TruncatedError struct{ Volume, Received int64 }
 
 // Error gives both figures.
 func (e *TruncatedError) Error() string {
-	return fmt.Sprintf("the image is truncated: its volume descriptor says %d bytes, %d arrived", e.Volume, e.Received)
+	return fmt.Sprintf("the image is truncated: its volume descriptor says %d bytes, the server has %d", e.Volume, e.Received)
 }
 
 // Fill writes the image from r to the disk, from its beginning, and returns its size in bytes. What is read must be an ISO: its
-// first block is looked at before the others are read. Reading and writing run beside each other in constant memory; wrote is
-// told how many bytes are on the disk after each block.
-func (d *Disk) Fill(ctx context.Context, r io.Reader, wrote func(int64)) (size int64, err error) {
+// first block is looked at before the others are read. Reading and writing run beside each other in constant memory.
+func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 	device, err := d.env.Open(d.Device)
 	if err != nil {
 		return 0, fmt.Errorf("fill %s: %w", d.Device, err)
@@ -70,7 +69,6 @@ func (d *Disk) Fill(ctx context.Context, r io.Reader, wrote func(int64)) (size i
 				return err
 			}
 			size += int64(len(b))
-			wrote(size)
 			free <- b[:blockSize]
 		}
 		return nil
@@ -119,6 +117,9 @@ func (d *Disk) inspect(first []byte) (int64, error) {
 	image, err := iso.Open(bytes.NewReader(first))
 	if err != nil {
 		return 0, err
+	}
+	if d.announced >= 0 && image.Size > d.announced {
+		return 0, &TruncatedError{Volume: image.Size, Received: d.announced}
 	}
 	if _, err := checkMemory(image.Size, d.env); err != nil {
 		return 0, err

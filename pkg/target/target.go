@@ -29,9 +29,8 @@ type Spec struct {
 
 // Environment is what the machine does for a target.
 type Environment struct {
-	// LoadModule loads a module with parameters and reports whether it did: one that is built in or was loaded before
-	// does not see the parameters.
-	LoadModule func(name, parameters string) (loaded bool, err error)
+	// LoadModule loads a module with parameters. One that is built in or was loaded before does not see them.
+	LoadModule func(name, parameters string) error
 	// Memory tells how much is there now.
 	Memory func() (memory.Info, error)
 	// Size returns the size of a device in bytes.
@@ -79,7 +78,9 @@ type Disk struct {
 	Device string
 	// Capacity in bytes.
 	Capacity int64
-	env      Environment
+	// announced is the size of the image in bytes, or -1.
+	announced int64
+	env       Environment
 }
 
 // Prepare makes the device of s ready for an image of size bytes, or of a size that is not known yet: -1. Its error is a
@@ -104,20 +105,17 @@ func Prepare(s Spec, size int64, env Environment) (*Disk, error) {
 		capacity = available - Headroom
 	}
 	capacity = roundUp(capacity)
-	loaded, err := env.LoadModule("brd", fmt.Sprintf("rd_nr=1 rd_size=%d", capacity>>10))
-	if err != nil {
+	if err := env.LoadModule("brd", fmt.Sprintf("rd_nr=1 rd_size=%d", capacity>>10)); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", s.Device, err)
 	}
-	if !loaded {
-		// The kernel has the driver built in: the size was fixed when it started.
-		if capacity, err = env.Size(s.Device); err != nil {
-			return nil, fmt.Errorf("prepare %s: %w", s.Device, err)
-		}
-		if size > capacity {
-			return nil, &TooLargeError{Image: size, Room: capacity}
-		}
+	// Where the kernel has the driver built in, or loaded it before, the size was fixed then.
+	if capacity, err = env.Size(s.Device); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", s.Device, err)
 	}
-	return &Disk{Device: s.Device, Capacity: capacity, env: env}, nil
+	if size > capacity {
+		return nil, &TooLargeError{Image: size, Room: capacity}
+	}
+	return &Disk{Device: s.Device, Capacity: capacity, announced: size, env: env}, nil
 }
 
 // checkMemory compares an image of size bytes, -1 if unknown, with the memory there is and returns the latter.

@@ -2,6 +2,7 @@ package target
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ const mib = 1 << 20
 type device struct {
 	bytes.Buffer
 	loaded   string
+	size     int64 // KiB of the RAM disk, as the module was told
 	builtin  int64 // size of a RAM disk that is built in; 0: a module
 	free     int64
 	written  []int
@@ -31,12 +33,13 @@ type device struct {
 
 func (d *device) environment() Environment {
 	return Environment{
-		LoadModule: func(name, parameters string) (bool, error) {
+		LoadModule: func(name, parameters string) error {
 			d.loaded = name + " " + parameters
-			return d.builtin == 0, nil
+			_, err := fmt.Sscanf(parameters, "rd_nr=1 rd_size=%d", &d.size)
+			return err
 		},
 		Memory: func() (memory.Info, error) { return memory.Info{Total: 2 * d.free, Available: d.free}, nil },
-		Size:   func(string) (int64, error) { return d.builtin, nil },
+		Size:   func(string) (int64, error) { return cmp.Or(d.builtin, d.size<<10), nil },
 		Open:   func(string) (Writer, error) { return d, nil },
 	}
 }
@@ -112,10 +115,9 @@ func TestFill(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Prepare: %v", err)
 			}
-			var last int64
-			n, err := disk.Fill(t.Context(), iotest.HalfReader(bytes.NewReader(data)), func(done int64) { last = done })
-			if err != nil || n != int64(len(data)) || last != n || !d.closed {
-				t.Fatalf("Fill = %d, %v, told %d, closed %v, want %d", n, err, last, d.closed, len(data))
+			n, err := disk.Fill(t.Context(), iotest.HalfReader(bytes.NewReader(data)))
+			if err != nil || n != int64(len(data)) || !d.closed {
+				t.Fatalf("Fill = %d, %v, closed %v, want %d", n, err, d.closed, len(data))
 			}
 			if !bytes.Equal(d.Bytes()[:n], data) {
 				t.Error("what is on the device is not the image")
@@ -148,6 +150,7 @@ func TestFillErrors(t *testing.T) {
 		{"stream error", io.MultiReader(bytes.NewReader(whole[:2*mib]), iotest.ErrReader(broken)), device{free: 1000 * mib}, 4 * mib, broken, nil},
 		{"cut stream, not taken for its end", io.MultiReader(bytes.NewReader(whole[:2*mib+1]), iotest.ErrReader(fmt.Errorf("get x: %w", io.ErrUnexpectedEOF))), device{free: 1000 * mib}, 4 * mib, io.ErrUnexpectedEOF, nil},
 		{"shorter than its volume", bytes.NewReader(whole[:2*mib]), device{free: 1000 * mib}, -1, nil, &truncated},
+		{"shorter on the server than its volume", bytes.NewReader(whole[:2*mib]), device{free: 1000 * mib}, 2 * mib, nil, &truncated},
 		{"no ISO", bytes.NewReader(bytes.Repeat([]byte("<html>"), 100000)), device{free: 1000 * mib}, -1, iso.ErrNotISO, nil},
 		{"empty", bytes.NewReader(nil), device{free: 1000 * mib}, -1, iso.ErrNotISO, nil},
 		{"turns out too large for the memory", bytes.NewReader(whole), device{free: Headroom + 2*mib}, -1, nil, &tooLarge},
@@ -159,7 +162,7 @@ func TestFillErrors(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Prepare: %v", err)
 			}
-			_, err = disk.Fill(t.Context(), tt.r, func(int64) {})
+			_, err = disk.Fill(t.Context(), tt.r)
 			if tt.is != nil && !errors.Is(err, tt.is) || tt.as != nil && !errors.As(err, tt.as) {
 				t.Errorf("Fill = %v, want %v or %T", err, tt.is, tt.as)
 			}
@@ -181,7 +184,7 @@ func TestFillFile(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Prepare: %v", err)
 	}
-	if _, err := disk.Fill(t.Context(), bytes.NewReader(data), func(int64) {}); err != nil {
+	if _, err := disk.Fill(t.Context(), bytes.NewReader(data)); err != nil {
 		t.Fatalf("Fill: %v", err)
 	}
 	got, err := os.ReadFile(path)
@@ -203,7 +206,7 @@ func BenchmarkFill(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := disk.Fill(b.Context(), bytes.NewReader(data), func(int64) {}); err != nil {
+		if _, err := disk.Fill(b.Context(), bytes.NewReader(data)); err != nil {
 			b.Fatal(err)
 		}
 	}

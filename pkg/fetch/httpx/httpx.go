@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -105,11 +106,18 @@ func (b *Body) fail(err error) error {
 	err = b.cause(err)
 	_ = b.Close() // the error that led here is the one to tell
 	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		return wrapped.Err
+	if !errors.As(err, &wrapped) {
+		return err
 	}
-	return err
+	// net/http has no type for this one, and quotes what the server sent, which may hold a password.
+	if strings.HasPrefix(wrapped.Err.Error(), "failed to parse Location header") {
+		return &RedirectError{"the server redirects to something that is no address"}
+	}
+	return wrapped.Err
 }
+
+// place returns scheme and server of an address: path and query often hold a token.
+func place(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 func (b *Body) cause(err error) error {
 	var stall *StallError
@@ -168,10 +176,10 @@ func (o Options) client(target *url.URL) (*http.Client, error) {
 		Transport: transport,
 		CheckRedirect: func(request *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return &RedirectError{fmt.Sprintf("stopped after %d redirects, the last to %s", maxRedirects, request.URL.Redacted())}
+				return &RedirectError{fmt.Sprintf("stopped after %d redirects, the last to %s", maxRedirects, place(request.URL))}
 			}
 			if request.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https" {
-				return &RedirectError{fmt.Sprintf("the server redirects from https to http (%s), where nothing protects the image", request.URL.Redacted())}
+				return &RedirectError{fmt.Sprintf("the server redirects from https to http (%s), where nothing protects the image", place(request.URL))}
 			}
 			return trust(request.URL)
 		},

@@ -117,24 +117,19 @@ func (l *Loader) Load(name string) ([]string, error) {
 	return wanted, errors.Join(errs...)
 }
 
-// LoadWith loads the module of that name with parameters ("a=1 b=2"). It reports whether this call loaded it: one that is
-// built in or was loaded before does not see the parameters.
-func (l *Loader) LoadWith(name, parameters string) (loaded bool, err error) {
+// LoadWith loads the module of that name with parameters ("a=1 b=2"). One that is built in or was loaded before does not see them.
+func (l *Loader) LoadWith(name, parameters string) error {
 	name = Name(name)
 	if l.index.Builtin(name) {
-		return false, nil
+		return nil
 	}
 	if !l.index.Has(name) {
-		return false, fmt.Errorf("load %s: %w", name, ErrNotFound)
+		return fmt.Errorf("load %s: %w", name, ErrNotFound)
 	}
 	l.mu.Lock()
-	if _, ok := l.done[name]; ok {
-		l.mu.Unlock()
-		return false, l.load(name, nil)
-	}
 	l.options[name] = strings.TrimSpace(l.options[name] + " " + parameters)
 	l.mu.Unlock()
-	return true, l.load(name, nil)
+	return l.load(name, nil)
 }
 
 // load inserts one module after what it needs. path holds the soft dependencies being followed, which unlike

@@ -13,14 +13,15 @@ type Flags uintptr
 
 // The flags in use here, with the meaning mount(8) gives to the option of the same name.
 const (
-	ReadOnly Flags = unix.MS_RDONLY
-	NoSUID   Flags = unix.MS_NOSUID
-	NoDev    Flags = unix.MS_NODEV
-	NoExec   Flags = unix.MS_NOEXEC
-	NoATime  Flags = unix.MS_NOATIME
-	RelATime Flags = unix.MS_RELATIME
-	Bind     Flags = unix.MS_BIND
-	Move     Flags = unix.MS_MOVE
+	ReadOnly                                         Flags = unix.MS_RDONLY
+	NoSUID                                           Flags = unix.MS_NOSUID
+	NoDev                                            Flags = unix.MS_NODEV
+	NoExec                                           Flags = unix.MS_NOEXEC
+	NoATime                                          Flags = unix.MS_NOATIME
+	RelATime                                         Flags = unix.MS_RELATIME
+	strictATime, noDirATime, sync, dirSync, lazyTime Flags = unix.MS_STRICTATIME, unix.MS_NODIRATIME, unix.MS_SYNCHRONOUS, unix.MS_DIRSYNC, unix.MS_LAZYTIME
+	Bind                                             Flags = unix.MS_BIND
+	Move                                             Flags = unix.MS_MOVE
 )
 
 // A Point is one mount: what, where and how.
@@ -82,6 +83,11 @@ func flagNames() []flagName {
 		{"noexec", NoExec},
 		{"noatime", NoATime},
 		{"relatime", RelATime},
+		{"strictatime", strictATime},
+		{"nodiratime", noDirATime},
+		{"sync", sync},
+		{"dirsync", dirSync},
+		{"lazytime", lazyTime},
 	}
 }
 
@@ -97,8 +103,9 @@ next:
 				continue next
 			}
 		}
-		// "rw" and "defaults" are what a mount is without flags.
-		if option != "" && option != "rw" && option != "defaults" {
+		switch option {
+		case "", "defaults", "rw", "dev", "exec", "suid", "async": // what a mount is without flags
+		default:
 			own = append(own, option)
 		}
 	}

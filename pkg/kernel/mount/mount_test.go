@@ -28,7 +28,8 @@ func TestParseOptions(t *testing.T) {
 		data  string
 	}{
 		{"", 0, ""},
-		{"rw,defaults", 0, ""},
+		{"rw,defaults,exec,dev,suid", 0, ""},
+		{"strictatime,sync", strictATime | sync, ""},
 		{"ro,noatime", ReadOnly | NoATime, ""},
 		{"metacopy=on,nodev,xino=off", NoDev, "metacopy=on,xino=off"},
 	} {

@@ -3,6 +3,7 @@ package power
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,9 @@ const (
 	Halt     Action = "halt"
 )
 
+// flushTime is how long what is dirty may take.
+const flushTime = 10 * time.Second
+
 // Do flushes what is dirty and ends the kernel's run. It returns only with an error; then, where an action is not to be
 // had (a machine that cannot switch itself off), the caller may try another.
 func Do(a Action) error {
@@ -29,7 +33,15 @@ func Do(a Action) error {
 	if !ok {
 		return fmt.Errorf("end the kernel: %q is not one of reboot, poweroff, halt", string(a))
 	}
-	unix.Sync()
+	flushed := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(flushed)
+	}()
+	select {
+	case <-flushed:
+	case <-time.After(flushTime): // a disk that is dead
+	}
 	if err := unix.Reboot(command); err != nil {
 		return fmt.Errorf("%s: %w", a, err)
 	}
