@@ -2,6 +2,7 @@
 # Debian and Ubuntu (asking for sudo), and say what to install elsewhere.
 #
 #   KERNEL=, MODULES=   the kernel image to boot and its folder lib/modules/<version>; default: the newest installed one
+#   ARCH=               arm64 or amd64, for a kernel of another architecture than this machine's
 #   OUT=                where the pair goes; default: build
 #   FLAGS=              more flags for mkinitramfs, `-file ca.pem:/etc/ssl/certs/ca.pem` for example
 
@@ -12,10 +13,10 @@ VMTEST      = LIVEBOOT_CONSOLE=off go test -v -count=1 -p 1 -parallel 2
 
 export CGO_ENABLED ?= 0
 
-.PHONY: initramfs run test test-full unit vm lint bench fuzz packages-build packages-run packages-test clean
+.PHONY: initramfs run test test-full unit vm lint bench fuzz packages-build packages-run packages-test packages-full clean
 
 initramfs: packages-build
-	go run ./cmds/mkinitramfs -o $(OUT) $(if $(KERNEL),-kernel $(KERNEL)) $(if $(MODULES),-modules $(MODULES)) $(FLAGS)
+	go run ./cmds/mkinitramfs -o $(OUT) $(if $(KERNEL),-kernel $(KERNEL)) $(if $(MODULES),-modules $(MODULES)) $(if $(ARCH),-arch $(ARCH)) $(FLAGS)
 
 # Boots the pair in QEMU in this terminal, with a small live ISO that has a shell.
 run: packages-run initramfs
@@ -25,7 +26,7 @@ run: packages-run initramfs
 test: packages-test lint unit vm
 
 # The whole matrix.
-test-full: packages-test lint unit
+test-full: packages-full lint unit
 	LIVEBOOT_TEST=full $(VMTEST) -timeout 150m ./qemu/... ./integration/...
 
 # Tests that need neither a machine nor root.
@@ -53,7 +54,7 @@ fuzz:
 		done; \
 	done
 
-packages-build packages-run packages-test: packages-%:
+packages-build packages-run packages-test packages-full: packages-%:
 	@.ci/packages $*
 
 clean:

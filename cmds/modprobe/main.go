@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/plan"
 )
 
 func main() {
@@ -40,7 +42,13 @@ func load(name string, parameters []string) error {
 	if err := unix.Uname(&uts); err != nil {
 		return fmt.Errorf("ask for the kernel's version: %w", err)
 	}
-	loader, err := module.Open("/", unix.ByteSliceToString(uts.Release[:]), module.System{}, module.Options{})
+	line, err := cmdline.Load(os.DirFS("/"))
+	if err != nil {
+		return err
+	}
+	p, _ := plan.Parse(line) // a mistake elsewhere on the line is no reason to load no driver
+	options := module.Options{Parameters: p.Devices.Parameters}
+	loader, err := module.Open("/", unix.ByteSliceToString(uts.Release[:]), module.System{}, options)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type Param struct {
 	Value string
 	// HasValue tells "key=" (true, with an empty value) from "key" (false).
 	HasValue bool
+	// Source is the file that Load read it from.
+	Source string
 }
 
 // String returns the parameter as it could be written on a command line.
@@ -48,15 +50,6 @@ func (p Param) Bool() bool {
 // A Line is a command line: parameters in the order in which they were written. Words behind a lone "--" belong to
 // init and are not part of it.
 type Line []Param
-
-// String returns the line as it could be written again.
-func (l Line) String() string {
-	words := make([]string, len(l))
-	for i, p := range l {
-		words[i] = p.String()
-	}
-	return strings.Join(words, " ")
-}
 
 // Parse splits one line. It cannot fail: what the kernel accepts, Parse accepts, an unclosed quote included (it
 // reaches to the end).
@@ -126,14 +119,22 @@ func Load(root fs.FS) (Line, error) {
 			return nil, fmt.Errorf("read command line: %w", err)
 		}
 		if name == "proc/cmdline" {
-			line = append(line, Parse(string(data))...)
+			line = line.add(name, string(data))
 			continue
 		}
 		for text := range strings.Lines(string(data)) {
 			if !strings.HasPrefix(strings.TrimSpace(text), "#") {
-				line = append(line, Parse(text)...)
+				line = line.add(name, text)
 			}
 		}
 	}
 	return line, nil
+}
+
+func (l Line) add(source, text string) Line {
+	for _, p := range Parse(text) {
+		p.Source = source
+		l = append(l, p)
+	}
+	return l
 }

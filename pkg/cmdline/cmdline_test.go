@@ -66,8 +66,16 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
-	if want := "x=10 y=1 z x=20 x=30 x=40 #"; got.String() != want {
-		t.Errorf("Load = %q, want %q", got, want)
+	var words []string
+	for _, p := range got {
+		words = append(words, p.String()+" of "+p.Source)
+	}
+	want := []string{
+		"x=10 of etc/cmdline.d/10-a.conf", "y=1 of etc/cmdline.d/10-a.conf", "z of etc/cmdline.d/10-a.conf",
+		"x=20 of etc/cmdline.d/20-b.conf", "x=30 of etc/cmdline", "x=40 of proc/cmdline", "# of proc/cmdline",
+	}
+	if diff := cmp.Diff(want, words); diff != "" {
+		t.Errorf("Load (-want +got):\n%s", diff)
 	}
 	if got, err := Load(fstest.MapFS{}); len(got) != 0 || err != nil {
 		t.Errorf("Load of an empty tree = %v, %v, want nothing", got, err)
@@ -85,8 +93,10 @@ func FuzzParse(f *testing.F) {
 		if strings.Contains(s, `"`) {
 			return
 		}
-		if again := Parse(line.String()); !cmp.Equal(line, again) {
-			t.Errorf("Parse(%q) = %q, which reads back as %q", s, line, again)
+		for _, p := range line {
+			if again := Parse(p.String()); !cmp.Equal(Line{p}, again) {
+				t.Errorf("Parse(%q) has %q, which reads back as %q", s, p, again)
+			}
 		}
 	})
 }

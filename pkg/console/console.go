@@ -34,7 +34,9 @@ type Terminal struct {
 
 // A Console writes. Its methods may be called by several goroutines.
 type Console struct {
-	now       func() time.Duration
+	now func() time.Duration
+	// refresh, unless nil, returns the terminals when they are others than the last time.
+	refresh   func() (terminals []Terminal, changed bool)
 	mu        sync.Mutex
 	terminals []Terminal
 	kmsg      io.Writer
@@ -97,6 +99,7 @@ func (c *Console) Debugf(format string, args ...any) {
 func (c *Console) line(v Verbosity, text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.look()
 	stamp := stamp(c.now())
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		line = printable(line)
@@ -113,6 +116,16 @@ func (c *Console) line(v Verbosity, text string) {
 		for i, t := range c.terminals {
 			fmt.Fprintf(t, "%s%s liveboot: %s\r\n", c.progress.clear(i), stamp, line)
 		}
+	}
+}
+
+// look takes up terminals that appeared meanwhile.
+func (c *Console) look() {
+	if c.refresh == nil {
+		return
+	}
+	if terminals, changed := c.refresh(); changed {
+		c.terminals = terminals
 	}
 }
 

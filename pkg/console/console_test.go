@@ -147,6 +147,39 @@ func terminal(t *testing.T) (far *os.File, tty TTY) {
 	return far, ttys[0]
 }
 
+// TestOpen: a console whose driver comes later is written to from then on.
+func TestOpen(t *testing.T) {
+	far, tty := terminal(t)
+	root := strings.TrimSuffix(tty.Path, "/dev/pts/"+filepath.Base(tty.Path))
+	list := filepath.Join(root, "sys/class/tty/console/active")
+	names, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(list, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := Open(root)
+	c.kmsg = nil
+	c.Remarkf("early")
+	if err := os.WriteFile(list, names, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.Remarkf("late")
+	c.Remarkf("later")
+	var shown []byte
+	for buffer := make([]byte, 1000); !bytes.Contains(shown, []byte("later")); {
+		n, err := far.Read(buffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown = append(shown, buffer[:n]...)
+	}
+	if bytes.Contains(shown, []byte("early")) || bytes.Count(shown, []byte("late\r")) != 1 {
+		t.Errorf("the terminal shows %q, want what was written since it is there, once", shown)
+	}
+}
+
 func TestWaitForEnter(t *testing.T) {
 	far, tty := terminal(t)
 	pressed, stop := WaitForEnter([]TTY{tty})

@@ -24,29 +24,44 @@ func (t TTY) open() (*os.File, error) {
 	return os.OpenFile(t.Path, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
-// Open returns a Console on all of the machine's, as of the moment.
+// Open returns a Console on all of the machine's. One that appears later, with its driver, is taken up then.
 func Open(root string) *Console {
-	return OpenOn(TTYs(root), root)
+	c := New(nil, OpenKmsg(root), Uptime)
+	known := make(map[string]Terminal)
+	last := ""
+	c.refresh = func() (terminals []Terminal, changed bool) {
+		now := active(root)
+		if now == last {
+			return nil, false
+		}
+		last = now
+		for _, tty := range TTYs(root) {
+			terminal, ok := known[tty.Path]
+			if !ok {
+				terminal = tty.Terminal()
+				known[tty.Path] = terminal
+			}
+			terminals = append(terminals, terminal)
+		}
+		return terminals, true
+	}
+	return c
 }
 
-// OpenOn returns a Console on ttys and the kernel's log.
-func OpenOn(ttys []TTY, root string) *Console {
-	terminals := make([]Terminal, len(ttys))
-	for i, tty := range ttys {
-		terminals[i] = tty.Terminal()
+// active returns the names of the kernel's consoles, the last one being that of /dev/console.
+func active(root string) string {
+	names, err := os.ReadFile(filepath.Join(root, "sys/class/tty/console/active"))
+	if err != nil {
+		return ""
 	}
-	return New(terminals, OpenKmsg(root), Uptime)
+	return string(names)
 }
 
 // TTYs lists the terminals that the kernel uses as its consoles and that can be opened. Below root, the path of the root folder, proc,
 // sys and dev are mounted. A machine may have none.
 func TTYs(root string) []TTY {
-	active, err := os.ReadFile(filepath.Join(root, "sys/class/tty/console/active"))
-	if err != nil {
-		return nil
-	}
 	var ttys []TTY
-	for _, name := range strings.Fields(string(active)) {
+	for _, name := range strings.Fields(active(root)) {
 		t := TTY{filepath.Join(root, "dev", name)}
 		if f, err := t.open(); err == nil {
 			f.Close()

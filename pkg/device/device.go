@@ -27,6 +27,9 @@ type Spec struct {
 	Blacklist []string
 	// First names drivers that are loaded before any other, in this order.
 	First []string
+	// Parameters holds, by driver, what it is loaded with ("a=1 b"): the kernel gives only to built-in drivers what its command
+	// line says.
+	Parameters map[string]string
 }
 
 // A Loader loads the drivers for a name or alias; *module.Loader is one.

@@ -47,7 +47,7 @@ func imageParameters() []Parameter {
 	return []Parameter{
 		{
 			Key: "root", Form: "=live:<url>",
-			Doc: "The live ISO to boot, over http or https; `live:` may be left out. Given more than once, or several separated by spaces: mirrors, tried in this order. `#sha256=<hex>` behind the URL is the image's digest.",
+			Doc: "The live ISO to boot, over http or https; `live:` may be left out. Given more than once, or several separated by spaces: mirrors, of which the first that answers is used. `#sha256=<hex>` behind the URL is the image's digest.",
 			set: setRoot,
 		},
 		{
@@ -89,7 +89,7 @@ func networkParameters() []Parameter {
 	return []Parameter{
 		{
 			Key: "ip", Form: "=dhcp|on|any|<interface>:dhcp", Default: "dhcp",
-			Doc: "DHCP on all interfaces at once, the first lease wins; or on one, given by its name or by its hardware address written `aa-bb-cc-dd-ee-ff`.",
+			Doc: "DHCP on all interfaces at once, the first lease wins; or on one, given by the kernel's name (`eth0`) or by its hardware address written `aa-bb-cc-dd-ee-ff`.",
 			set: setIP,
 		},
 		{
@@ -101,9 +101,15 @@ func networkParameters() []Parameter {
 				if !ok || link.MAC == "" {
 					return errors.New("want 01- and six octets, 01-52-54-00-12-34-56 for example")
 				}
-				if p.Network.Link == (network.Selector{}) {
-					p.Network.Link = link
-				}
+				p.reading.bootif = link
+				return nil
+			},
+		},
+		{
+			Key: "rd.bootif", Form: "=0", Default: "1",
+			Doc: "Ignore BOOTIF.",
+			set: func(p *Plan, w cmdline.Param) error {
+				p.reading.ignoreBootif = !w.Bool()
 				return nil
 			},
 		},
@@ -139,7 +145,11 @@ func networkParameters() []Parameter {
 			Key: "proxy", Form: "=<url>",
 			Doc: "HTTP proxy for http and https.",
 			set: func(p *Plan, w cmdline.Param) (err error) {
-				p.Image.Proxy, err = fetch.ParseURL(w.Value)
+				address := w.Value
+				if !strings.Contains(address, "://") {
+					address = "http://" + address // as curl has it
+				}
+				p.Image.Proxy, err = fetch.ParseURL(address)
 				return err
 			},
 		},
@@ -309,6 +319,8 @@ func rescueParameters() []Parameter {
 			set: func(p *Plan, w cmdline.Param) error {
 				if w.Bool() {
 					p.Verbosity = console.Debug
+				} else if p.Verbosity == console.Debug {
+					p.Verbosity = console.Normal
 				}
 				return nil
 			},

@@ -42,8 +42,9 @@ type Plan struct {
 	// Warnings are remarks about the line that do not stop the boot.
 	Warnings []string
 
-	// persistent, until the line was read to its end: rd.live.overlay.persistent.
+	// persistent and reading are used until the line was read to its end.
 	persistent bool
+	reading    reading
 }
 
 // A Stage is a step of the boot.
@@ -113,15 +114,29 @@ func Parse(line cmdline.Line) (Plan, error) {
 			continue
 		}
 		if err := row.set(&p, word); err != nil {
-			errs = append(errs, fmt.Errorf("option %v: %w", redact(word), err))
+			errs = append(errs, fmt.Errorf("option %v: %w", redact(*row, word), err))
 		}
 	}
 	errs = append(errs, p.finish())
 	return p, errors.Join(errs...)
 }
 
+// reading is what the order of the options needs to know.
+type reading struct {
+	// imageSource and digestSource are the sources of the image and of its digest so far: a later one replaces what a site
+	// baked in.
+	imageSource, digestSource string
+	// bootif is the interface of BOOTIF, unless ignoreBootif.
+	bootif       network.Selector
+	ignoreBootif bool
+}
+
 // finish sees to what depends on several options.
 func (p *Plan) finish() error {
+	if p.Network.Link == (network.Selector{}) && !p.reading.ignoreBootif {
+		p.Network.Link = p.reading.bootif
+	}
+	p.reading = reading{}
 	if p.persistent {
 		p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
 		p.persistent = false
@@ -153,8 +168,23 @@ func (p *Plan) unknown(rows []Parameter, word cmdline.Param) error {
 		return fmt.Errorf("unknown option %s: did you mean %s?", word.Key, nearest(rows, word.Key))
 	case strings.HasPrefix(word.Key, "rd.kiwi.live."), strings.HasPrefix(word.Key, "rd.live."):
 		p.warnf("unknown option %s is ignored: did you mean %s?", word.Key, nearest(rows, word.Key))
+	default:
+		p.moduleOption(word)
 	}
 	return nil
+}
+
+// moduleOption takes "<module>.<parameter>[=<value>]", as modprobe(8) does. Whether there is such a module shows when it is loaded.
+func (p *Plan) moduleOption(word cmdline.Param) {
+	module, parameter, ok := strings.Cut(word.Key, ".")
+	if !ok || module == "" || module == "rd" || parameter == "" || strings.Contains(parameter, ".") {
+		return
+	}
+	if p.Devices.Parameters == nil {
+		p.Devices.Parameters = make(map[string]string)
+	}
+	word.Key = parameter
+	p.Devices.Parameters[module] = strings.TrimSpace(p.Devices.Parameters[module] + " " + word.String())
 }
 
 // nearest returns the known key that differs least from key.
@@ -191,14 +221,25 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// redact returns the option as it may be shown: a URL in it without its secrets.
-func redact(word cmdline.Param) string {
-	prefix, rest := "", word.Value
-	if inner, ok := strings.CutPrefix(rest, "live:"); ok {
-		prefix, rest = "live:", inner
+// redact returns the option as it may be shown: addresses without their secrets, and of an option that is not built, whose
+// value nobody here understands, only the key.
+func redact(row Parameter, word cmdline.Param) string {
+	if !row.Built() {
+		return word.Key
 	}
-	if strings.Contains(rest, "://") {
-		word.Value = prefix + fetch.URL(rest).String()
+	if strings.Contains(word.Value, ":") {
+		words := strings.Fields(word.Value)
+		for i, w := range words {
+			prefix := ""
+			if inner, ok := strings.CutPrefix(w, "live:"); ok {
+				prefix, w = "live:", inner
+			}
+			if strings.Contains(w, "//") {
+				w = fetch.URL(w).String()
+			}
+			words[i] = prefix + w
+		}
+		word.Value = strings.Join(words, " ")
 	}
 	return word.String()
 }

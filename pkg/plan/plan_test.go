@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,12 @@ func TestParse(t *testing.T) {
 		{"one interface by address", "ip=52-54-00-AB-cd-ef:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
 		{"BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
 		{"ip= goes before BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef ip=eth1:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{Name: "eth1"} })},
+		{"BOOTIF ignored", "rd.bootif=0 BOOTIF=01-52-54-00-ab-cd-ef", with(func(*Plan) {})},
+		{"debug taken back", "rd.debug rd.debug=0", with(func(*Plan) {})},
+		{"proxy as curl takes it", "proxy=p:3128", with(func(p *Plan) { p.Image.Proxy = "http://p:3128" })},
+		{"module options", "e1000e.IntMode=1 nvme_core.io_timeout=255 e1000e.debug rd.md=0 systemd.unit=a.b", with(func(p *Plan) {
+			p.Devices.Parameters = map[string]string{"e1000e": "IntMode=1 debug", "nvme_core": "io_timeout=255", "systemd": "unit=a.b"}
+		})},
 		{"resolvers", "nameserver=10.0.0.1 nameserver=[2001:db8::1] rd.peerdns=0", with(func(p *Plan) {
 			p.Network.Resolvers = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")}
 			p.Network.IgnorePeerDNS = true
@@ -80,7 +87,7 @@ func TestParse(t *testing.T) {
 		{"break", "rd.break rd.break=mount rd.break=network", with(func(p *Plan) { p.Break = []Stage{Handoff, Live, Network} })},
 		{"debug goes before quiet", "rd.debug quiet", with(func(p *Plan) { p.Verbosity = console.Debug })},
 		{"quiet", "quiet", with(func(p *Plan) { p.Verbosity = console.Quiet })},
-		{"what is not ours", "rw splash systemd.unit=x rd.md=0 foo.bar=1", with(func(*Plan) {})},
+		{"what is not ours", "rw splash rd.md=0 a.b.c=1 net.ifnames=0", with(func(p *Plan) { p.Devices.Parameters = map[string]string{"net": "ifnames=0"} })},
 		{"a known family's unknown option", "rd.kiwi.live.sytem=/dev/sda rd.live.overlay.sise=1", with(func(p *Plan) {
 			p.Warnings = []string{
 				"unknown option rd.kiwi.live.sytem is ignored: did you mean rd.kiwi.live.system?",
@@ -98,7 +105,7 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse(%q): %v", line, err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(Plan{})); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(Plan{}, reading{})); diff != "" {
 				t.Errorf("Parse(%q) (-want +got):\n%s", line, diff)
 			}
 		})
@@ -116,6 +123,9 @@ func TestParseErrors(t *testing.T) {
 		{"not built: disk", image + "rd.kiwi.live.system=/dev/sda", "option rd.kiwi.live.system=/dev/sda: this version of liveboot cannot do it yet"},
 		{"not built: ftp", "root=live:ftp://h/i", "cannot do it yet"},
 		{"not built: static address", image + "ip=10.0.0.2::10.0.0.1:255.255.255.0:h:eth0:none", "cannot do it yet"},
+		{"not built: compressed image", "root=live:http://h/i.iso.xz?a=b", "cannot do it yet"},
+		{"not built: template", "root=live:http://h/${mac}.iso", "cannot do it yet"},
+		{"not built: two interfaces", image + "ip=eth0:dhcp ip=eth1:dhcp", "cannot do it yet"},
 		{"not built: dhcp6", image + "ip=dhcp6", "cannot do it yet"},
 		{"not built: media check", image + "rd.live.check", "cannot do it yet"},
 		{"not built: kexec", image + "rd.liveboot.handoff=kexec", "cannot do it yet"},
@@ -134,6 +144,10 @@ func TestParseErrors(t *testing.T) {
 		{"BOOTIF", image + "BOOTIF=52-54", "want 01- and six octets"},
 		{"init", image + "init=bin/sh", "want an absolute path"},
 		{"secrets stay secret", "root=live:gopher://user:secret@h/i?token=secret", "gopher"},
+		{"secrets in a list", `root="live:http://u:secret@h/i live:ftp://u:secret@g/i"`, "cannot do it yet"},
+		{"secrets behind two schemes", "root=live:nbd:https://u:secret@h/i", "cannot do it yet"},
+		{"secrets in an option that is not built", image + "rd.kiwi.live.curl_options=-u,user:secret", "option rd.kiwi.live.curl_options: this version"},
+		{"secrets of a proxy", image + "proxy=http://u:secret@/", "names no server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse(cmdline.Parse(tt.in))
@@ -142,6 +156,32 @@ func TestParseErrors(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
 				t.Errorf("Parse(%q) = %v, which shows a secret", tt.in, err)
+			}
+		})
+	}
+}
+
+// TestBakedIn: what was typed for this boot replaces what a site baked into its image.
+func TestBakedIn(t *testing.T) {
+	sum := func(digit string) string { return strings.Repeat(digit, 64) }
+	for _, tt := range []struct {
+		name, baked, typed string
+		urls               []fetch.URL
+		digest             string
+	}{
+		{"image", "root=live:http://baked/i", "root=live:http://typed/i root=live:http://typed/j", []fetch.URL{"http://typed/i", "http://typed/j"}, ""},
+		{"image with its digest", "root=live:http://baked/i#sha256=" + sum("1"), "root=live:http://typed/i", []fetch.URL{"http://typed/i"}, ""},
+		{"digest only", "root=live:http://baked/i rd.liveboot.sha256=" + sum("1"), "rd.liveboot.sha256=" + sum("2"), []fetch.URL{"http://baked/i"}, sum("2")},
+		{"nothing", "root=live:http://baked/i rd.liveboot.sha256=" + sum("1"), "quiet", []fetch.URL{"http://baked/i"}, sum("1")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			line, err := cmdline.Load(fstest.MapFS{"etc/cmdline": {Data: []byte(tt.baked)}, "proc/cmdline": {Data: []byte(tt.typed)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := Parse(line)
+			if diff := cmp.Diff(tt.urls, p.Image.URLs); diff != "" || err != nil || p.Image.Digest.Hex != tt.digest {
+				t.Errorf("Parse: digest %q, error %v, URLs (-want +got):\n%s", p.Image.Digest.Hex, err, diff)
 			}
 		})
 	}
@@ -184,6 +224,7 @@ func TestFieldsReached(t *testing.T) {
 	none := map[string]string{
 		"rd.neednet":            "not needed",
 		"rd.live.image":         "not needed",
+		"rd.bootif":             "belongs to BOOTIF",
 		"rd.kiwi.live.system":   "only its default is built",
 		"rd.liveboot.handoff":   "only its default is built",
 		"rd.live.overlay.cowfs": "belongs to rd.live.overlay.persistent",

@@ -12,10 +12,14 @@ import (
 
 // setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
 func setRoot(p *Plan, w cmdline.Param) error {
+	if p.reading.imageSource != w.Source {
+		p.Image.URLs, p.Image.Digest, p.reading.digestSource = nil, fetch.Digest{}, ""
+	}
+	p.reading.imageSource = w.Source
 	value := strings.TrimPrefix(w.Value, "live:")
 	var errs []error
 	for word := range strings.FieldsSeq(value) {
-		errs = append(errs, p.addImage(strings.TrimPrefix(word, "live:")))
+		errs = append(errs, p.addImage(strings.TrimPrefix(word, "live:"), w.Source))
 	}
 	if len(errs) == 0 {
 		return errors.New("want live:http://server/path/to.iso")
@@ -23,14 +27,14 @@ func setRoot(p *Plan, w cmdline.Param) error {
 	return errors.Join(errs...)
 }
 
-func (p *Plan) addImage(word string) error {
+func (p *Plan) addImage(word, source string) error {
 	address, fragment, _ := strings.Cut(word, "#")
 	if fragment != "" {
 		algorithm, hex, ok := strings.Cut(fragment, "=")
 		if !ok {
 			return fmt.Errorf("want #sha256=<hex> behind the URL, not #%s", fragment)
 		}
-		if err := p.setDigest(algorithm, hex); err != nil {
+		if err := p.setDigest(algorithm, hex, source); err != nil {
 			return err
 		}
 	}
@@ -55,24 +59,30 @@ func planned(address string) bool {
 			return true
 		}
 	}
-	return false
+	path, _, _ := strings.Cut(address, "?")
+	for _, suffix := range []string{".xz", ".gz", ".zst", ".bz2"} {
+		if strings.HasSuffix(path, suffix) {
+			return true
+		}
+	}
+	return strings.Contains(address, "${")
 }
 
 func digest(algorithm string) func(*Plan, cmdline.Param) error {
-	return func(p *Plan, w cmdline.Param) error { return p.setDigest(algorithm, w.Value) }
+	return func(p *Plan, w cmdline.Param) error { return p.setDigest(algorithm, w.Value, w.Source) }
 }
 
 // setDigest takes the image's digest. Two that differ cannot both be right, and to follow the last would be to drop one that somebody
-// relies on.
-func (p *Plan) setDigest(algorithm, hex string) error {
+// relies on; but one that was typed goes before one that a site baked in.
+func (p *Plan) setDigest(algorithm, hex, source string) error {
 	d, err := fetch.ParseDigest(algorithm, hex)
 	if err != nil {
 		return err
 	}
-	if p.Image.Digest != (fetch.Digest{}) && p.Image.Digest != d {
+	if p.Image.Digest != (fetch.Digest{}) && p.Image.Digest != d && p.reading.digestSource == source {
 		return fmt.Errorf("two digests for one image: %v and %v", p.Image.Digest, d)
 	}
-	p.Image.Digest = d
+	p.Image.Digest, p.reading.digestSource = d, source
 	return nil
 }
 
@@ -90,7 +100,11 @@ func setIP(p *Plan, w cmdline.Param) error {
 		return errNotBuilt
 	}
 	if link != "" {
-		p.Network.Link = network.ParseSelector(link)
+		selector := network.ParseSelector(link)
+		if p.Network.Link != (network.Selector{}) && p.Network.Link != selector {
+			return errNotBuilt // several interfaces, each with its own settings
+		}
+		p.Network.Link = selector
 	}
 	return nil
 }

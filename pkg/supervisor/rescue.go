@@ -47,7 +47,8 @@ func reminders() map[int]bool { return map[int]bool{30: true, 10: true, 5: true}
 
 // countDown waits for somebody to press Enter on one of the consoles and returns that one, or false when the time is over.
 func (s *supervisor) countDown(r plan.Rescue) (console.TTY, bool) {
-	offered := r.Shell != plan.ShellNever && len(s.ttys) > 0
+	ttys := s.ttys()
+	offered := r.Shell != plan.ShellNever && len(ttys) > 0
 	left := -1
 	if r.Delay >= 0 {
 		delay := r.Delay
@@ -59,7 +60,7 @@ func (s *supervisor) countDown(r plan.Rescue) (console.TTY, bool) {
 	var pressed <-chan console.TTY
 	if offered {
 		var stop func()
-		pressed, stop = console.WaitForEnter(s.ttys)
+		pressed, stop = console.WaitForEnter(ttys)
 		defer stop()
 	}
 	s.offer(r, offered, left)
@@ -94,10 +95,11 @@ func (s *supervisor) offer(r plan.Rescue, offered bool, left int) {
 
 // firstTTY is the console that /dev/console stands for: the last one on the kernel's list.
 func (s *supervisor) firstTTY() console.TTY {
-	if len(s.ttys) == 0 {
+	ttys := s.ttys()
+	if len(ttys) == 0 {
 		return console.TTY{}
 	}
-	return s.ttys[len(s.ttys)-1]
+	return ttys[len(ttys)-1]
 }
 
 // shell runs a shell on tty until the person leaves it.

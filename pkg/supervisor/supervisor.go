@@ -42,10 +42,9 @@ func Run(args, environment []string) {
 	mountErr := mountEarly()
 	restorePanic := rebootAfterPanic()
 	console.KmsgUnlimited("/", true)
-	ttys := console.TTYs("/")
 	s := &supervisor{
-		ui:       console.OpenOn(ttys, "/"),
-		ttys:     ttys,
+		ui:       console.Open("/"),
+		ttys:     func() []console.TTY { return console.TTYs("/") },
 		children: newChildren(),
 		policy:   policy{Rescue: plan.DefaultRescue(), Verbosity: console.Normal},
 	}
@@ -94,7 +93,7 @@ func rebootAfterPanic() (restore func()) {
 // supervisor is the state of process 1.
 type supervisor struct {
 	ui       *console.Console
-	ttys     []console.TTY
+	ttys     func() []console.TTY // those there are now: a driver may bring one
 	children *children
 	policy   policy
 }

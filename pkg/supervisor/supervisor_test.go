@@ -21,6 +21,7 @@ func newSupervisor() (*supervisor, *bytes.Buffer) {
 	var screen bytes.Buffer
 	return &supervisor{
 		ui:     console.New([]console.Terminal{{Writer: &screen}}, nil, func() time.Duration { return 0 }),
+		ttys:   func() []console.TTY { return nil },
 		policy: policy{Rescue: plan.DefaultRescue()},
 	}, &screen
 }

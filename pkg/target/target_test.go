@@ -38,7 +38,7 @@ func (d *device) environment() Environment {
 			_, err := fmt.Sscanf(parameters, "rd_nr=1 rd_size=%d", &d.size)
 			return err
 		},
-		Memory: func() (memory.Info, error) { return memory.Info{Total: 2 * d.free, Available: d.free}, nil },
+		Memory: func() (memory.Info, error) { return memory.Info{Available: d.free}, nil },
 		Size:   func(string) (int64, error) { return cmp.Or(d.builtin, d.size<<10), nil },
 		Open:   func(string) (Writer, error) { return d, nil },
 	}

@@ -12,7 +12,6 @@ import (
 
 // Info is the part of /proc/meminfo that a boot decides on, in bytes.
 type Info struct {
-	Total int64
 	// Available is the kernel's estimate of what can be taken without swapping.
 	Available int64
 }
@@ -26,23 +25,17 @@ func Read(root fs.FS) (Info, error) {
 	var info Info
 	for s := bufio.NewScanner(bytes.NewReader(data)); s.Scan(); {
 		key, rest, _ := strings.Cut(s.Text(), ":")
-		var field *int64
-		switch key {
-		case "MemTotal":
-			field = &info.Total
-		case "MemAvailable":
-			field = &info.Available
-		default:
+		if key != "MemAvailable" {
 			continue
 		}
 		kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 		if err != nil {
 			return Info{}, fmt.Errorf("read memory: %s: %w", key, err)
 		}
-		*field = kib << 10
+		info.Available = kib << 10
 	}
-	if info.Total == 0 || info.Available == 0 {
-		return Info{}, fmt.Errorf("read memory: proc/meminfo names no MemTotal or no MemAvailable")
+	if info.Available == 0 {
+		return Info{}, fmt.Errorf("read memory: proc/meminfo names no MemAvailable")
 	}
 	return info, nil
 }
