@@ -13,6 +13,9 @@ VMTEST      = LIVEBOOT_CONSOLE=off go test -v -count=1 -p 1 -parallel 2
 
 export CGO_ENABLED ?= 0
 
+# apt-get runs once at a time, and before what needs its packages.
+.NOTPARALLEL:
+
 .PHONY: initramfs run test test-full unit vm lint bench fuzz packages-build packages-run packages-test packages-full clean
 
 initramfs: packages-build
