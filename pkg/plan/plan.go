@@ -21,6 +21,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/overlay"
+	"github.com/liveboot/liveboot/pkg/spelling"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -189,36 +190,15 @@ func (p *Plan) moduleOption(word cmdline.Param) {
 
 // nearest returns the known key that differs least from key.
 func nearest(rows []Parameter, key string) string {
-	best, least := "", 1<<30
-	for _, row := range rows {
-		for _, known := range append([]string{row.Key}, row.Aliases...) {
-			if d := distance(key, known); d < least {
-				best, least = known, d
+	return spelling.Nearest(key, func(yield func(string) bool) {
+		for _, row := range rows {
+			for _, known := range append([]string{row.Key}, row.Aliases...) {
+				if !yield(known) {
+					return
+				}
 			}
 		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, delete or replace to make a into b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	})
 }
 
 // redact returns the option as it may be shown: addresses without their secrets, and of an option that is not built, whose
