@@ -1,0 +1,78 @@
+package squashfs
+
+import (
+	"bufio"
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/anchore/go-lzo"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+	"github.com/pierrec/lz4/v4"
+	"github.com/ulikunitz/xz/lzma"
+)
+
+// lzmaMax bounds the dictionary, in bytes; mksquashfs has 8 MiB.
+const lzmaMax = 64 << 20
+
+// A decompressor unpacks a block, which then has at most limit bytes.
+type decompressor func(packed []byte, limit int) ([]byte, error)
+
+// decompressorFor knows the compressions by their number in the superblock.
+func decompressorFor(number uint16) (decompressor, error) {
+	switch number {
+	case 1:
+		return streaming(func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }), nil
+	case 2:
+		return streaming(openLZMA), nil
+	case 3:
+		return intoBuffer(lzo.Decompress), nil
+	case 4:
+		return streaming(func(r io.Reader) (io.Reader, error) { return xz.NewReader(r, maxBlockSize) }), nil
+	case 5:
+		return intoBuffer(lz4.UncompressBlock), nil
+	case 6:
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBlockSize))
+		return func(packed []byte, limit int) ([]byte, error) { return d.DecodeAll(packed, make([]byte, 0, limit)) }, err
+	}
+	return nil, fmt.Errorf("%w: compression %d is not known", ErrFormat, number)
+}
+
+// openLZMA refuses a dictionary that is larger than any block needs: its size is in 4 bytes behind the properties.
+func openLZMA(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	h, err := b.Peek(5)
+	if err != nil {
+		return nil, err
+	}
+	if n := binary.LittleEndian.Uint32(h[1:]); n > lzmaMax {
+		return nil, fmt.Errorf("%w: lzma with a dictionary of %d bytes", ErrFormat, n)
+	}
+	return lzma.NewReader(b)
+}
+
+func streaming(open func(io.Reader) (io.Reader, error)) decompressor {
+	return func(packed []byte, limit int) ([]byte, error) {
+		r, err := open(bytes.NewReader(packed))
+		if err != nil {
+			return nil, err
+		}
+		b := make([]byte, limit)
+		n, err := io.ReadFull(r, b)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = nil
+		}
+		return b[:n], err
+	}
+}
+
+func intoBuffer(decompress func(packed, b []byte) (int, error)) decompressor {
+	return func(packed []byte, limit int) ([]byte, error) {
+		b := make([]byte, limit)
+		n, err := decompress(packed, b)
+		return b[:max(n, 0)], err
+	}
+}
