@@ -3,6 +3,7 @@
 #
 #   KERNEL=, MODULES=   the kernel image to boot and its folder lib/modules/<version>; default: the newest installed one
 #   ARCH=               arm64 or amd64, for a kernel of another architecture than this machine's
+#   ISO=                a KIWI live ISO to take kernel, modules and firmware out of
 #   OUT=                where the pair goes; default: build
 #   FLAGS=              more flags for mkinitramfs, `-file ca.pem:/etc/ssl/certs/ca.pem` for example
 
@@ -19,7 +20,7 @@ export CGO_ENABLED ?= 0
 .PHONY: initramfs run test test-full unit vm lint bench fuzz packages-build packages-run packages-test packages-full clean
 
 initramfs: packages-build
-	go run ./cmds/mkinitramfs -o $(OUT) $(if $(KERNEL),-kernel $(KERNEL)) $(if $(MODULES),-modules $(MODULES)) $(if $(ARCH),-arch $(ARCH)) $(FLAGS)
+	go run ./cmds/mkinitramfs -o $(OUT) $(if $(ISO),-iso $(ISO)) $(if $(KERNEL),-kernel $(KERNEL)) $(if $(MODULES),-modules $(MODULES)) $(if $(ARCH),-arch $(ARCH)) $(FLAGS)
 
 # Boots the pair in QEMU in this terminal, with a small live ISO that has a shell.
 run: packages-run initramfs
@@ -53,7 +54,7 @@ fuzz:
 	@go list -f '{{$$p := .}}{{range .TestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | \
 	while read -r package file; do \
 		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-			echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime 20s "$$package" || exit 1; \
+			echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime 20s -fuzzminimizetime 10x "$$package" || exit 1; \
 		done; \
 	done
 

@@ -24,13 +24,27 @@ type arch struct {
 	// "6.1.0-56-amd64 (user@host) #1 SMP ...".
 	description func(image io.ReaderAt) (string, error)
 
-	// payload returns the compressed kernel inside the image.
+	// payload returns the kernel inside the image, as it is compressed there.
 	payload func(image io.ReaderAt) ([]byte, error)
+
+	// drivers are patterns of modules that only machines of this architecture
+	// need, and of those that they do not.
+	drivers func() (take, drop []string)
+
+	// microcode says whether the kernel takes microcode from an initrd.
+	microcode bool
 }
 
 func archs() []arch {
 	return []arch{
-		{goarch: "amd64", goEnv: []string{"GOAMD64=v1"}, description: bzImageDescription, payload: bzImagePayload},
+		{
+			goarch: "amd64", goEnv: []string{"GOAMD64=v1"}, description: bzImageDescription, payload: bzImagePayload,
+			drivers: pcDrivers, microcode: true,
+		},
+		{
+			goarch: "arm64", goEnv: []string{"GOARM64=v8.0"}, description: armDescription, payload: armPayload,
+			drivers: boardDrivers,
+		},
 	}
 }
 
@@ -48,6 +62,24 @@ func archFor(goarch string) (arch, error) {
 		known = append(known, a.goarch)
 	}
 	return arch{}, fmt.Errorf("architecture %q: not supported, choose one of %s", goarch, strings.Join(known, ", "))
+}
+
+// describe is the description of an image. It knows what to do about one for
+// another architecture.
+func (a arch) describe(image io.ReaderAt) (string, error) {
+	description, err := a.description(image)
+	if err == nil {
+		return description, nil
+	}
+	for _, other := range archs() {
+		if other.goarch == a.goarch {
+			continue
+		}
+		if _, otherErr := other.description(image); otherErr == nil {
+			return "", fmt.Errorf("%w, but one for %s; build for that with -arch %s (ARCH=)", err, other.goarch, other.goarch)
+		}
+	}
+	return "", err
 }
 
 // Offsets in the x86 boot header, from the kernel's

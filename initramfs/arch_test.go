@@ -51,6 +51,33 @@ func TestBzImageDescription(t *testing.T) {
 	}
 }
 
+// TestDescribe: a kernel for another architecture is told from what is none.
+func TestDescribe(t *testing.T) {
+	x86, arm := bzImage("6.1.0-56-amd64 (u@h)", []byte("k")), armImage("6.1.0-56-arm64 (u@h)")
+	tests := []struct {
+		name, goarch string
+		in           []byte
+		wantErr      string
+	}{
+		{name: "own", goarch: "amd64", in: x86},
+		{name: "own", goarch: "arm64", in: arm},
+		{name: "other", goarch: "amd64", in: arm, wantErr: "-arch arm64"},
+		{name: "other", goarch: "arm64", in: x86, wantErr: "-arch amd64"},
+		{name: "none", goarch: "amd64", in: []byte("text"), wantErr: "not an x86 Linux kernel"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name+" "+tt.goarch, func(t *testing.T) {
+			a, err := archFor(tt.goarch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.describe(bytes.NewReader(tt.in)); !errorContains(err, tt.wantErr) {
+				t.Errorf("describe() = %v, want error with %q", err, tt.wantErr)
+			}
+		})
+	}
+}
+
 func TestBzImagePayload(t *testing.T) {
 	image := bzImage("6.1.0", []byte("kernel"))
 	got, err := bzImagePayload(bytes.NewReader(image))

@@ -7,19 +7,32 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
 // Config says what to build. The zero value builds for this machine from the
 // newest installed kernel.
 type Config struct {
-	// Kernel is the path of the kernel image. Empty: the newest one in
-	// <Root>/boot of which the modules are installed.
+	// ISO is a live ISO of KIWI's to take kernel, modules and firmware from.
+	// Empty: they are taken as the next three say.
+	ISO string
+
+	// Kernel is the path of the kernel image, or of a Debian or RPM package
+	// with a kernel and its modules. Empty: the newest one in <Root>/boot of
+	// which the modules are installed.
 	Kernel string
+
+	// KernelVersion is the version of an installed kernel, as uname -r has it,
+	// in place of Kernel.
+	KernelVersion string
 
 	// Modules is a folder lib/modules/<version>. Empty: the one below Root
 	// of the kernel's version, which is read from the image.
@@ -34,6 +47,29 @@ type Config struct {
 
 	// Init is the Go package of process 1. Empty: InitPackage.
 	Init string
+
+	// Drivers and NoDrivers change the selection of modules. A pattern is for
+	// a module's name, or, with a slash in it, for its path below
+	// lib/modules/<version>/kernel, where "/..." stands for all below; both
+	// have path.Match's wildcards, and each must mean something. What a module
+	// needs it keeps; of a module that both name, Drivers decides.
+	Drivers, NoDrivers []string
+
+	// Firmware is a folder like /lib/firmware. Empty: the one beside the
+	// folder of the modules.
+	Firmware string
+
+	// NoFirmware leaves the firmware out. SeparateFirmware writes it into a
+	// file "firmware" of its own, for a second initrd.
+	NoFirmware, SeparateFirmware bool
+
+	// Microcode puts the processors' microcode in front, where the kernel
+	// looks for it before it starts them.
+	Microcode bool
+
+	// Options is kernel options for every boot of this image; what stands on
+	// the kernel's own line overrides them.
+	Options string
 
 	// Files is what the site adds.
 	Files []File
@@ -83,29 +119,21 @@ func Build(ctx context.Context, c Config) (*Manifest, error) {
 	return m, nil
 }
 
-func build(ctx context.Context, c Config) (*Manifest, error) {
-	b, err := prepare(c)
+func build(ctx context.Context, c Config) (m *Manifest, err error) {
+	b, err := prepare(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	segments := []func(context.Context) (string, []byte, error){b.base, b.modules, b.site}
-	var initrd []byte
-	for _, segment := range segments {
-		name, raw, err := segment(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if raw == nil {
-			continue
-		}
-		packed, err := b.pack(ctx, name, raw)
-		if err != nil {
-			return nil, err
-		}
-		b.manifest.Segments = append(b.manifest.Segments, Segment{Name: name, Raw: int64(len(raw)), Compressed: int64(len(packed))})
-		initrd = append(initrd, packed...)
+	defer func() { err = errors.Join(err, b.kernel.close()) }()
+	segments, err := b.collect(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return b.manifest, b.write(initrd)
+	initrd, beside, err := b.pack(ctx, segments)
+	if err != nil {
+		return nil, err
+	}
+	return b.manifest, b.write(initrd, beside)
 }
 
 // builder is a build under way.
@@ -117,10 +145,12 @@ type builder struct {
 	cache      cache
 	date       time.Time
 	manifest   *Manifest
+	wanted     firmwareNames // by the modules
+	reporting  sync.Mutex    // so that the caller's Report need not be safe
 }
 
 // prepare fills in what the configuration left out.
-func prepare(c Config) (*builder, error) {
+func prepare(ctx context.Context, c Config) (_ *builder, err error) {
 	c.Root = cmp.Or(c.Root, "/")
 	c.Init = cmp.Or(c.Init, InitPackage)
 	c.Output = cmp.Or(c.Output, "build")
@@ -132,7 +162,11 @@ func prepare(c Config) (*builder, error) {
 		c.Report = func(string) {}
 	}
 	b := &builder{config: c}
-	var err error
+	defer func() {
+		if err != nil && b.kernel != nil {
+			err = errors.Join(err, b.kernel.close())
+		}
+	}()
 	if b.arch, err = archFor(c.Arch); err != nil {
 		return nil, err
 	}
@@ -142,22 +176,25 @@ func prepare(c Config) (*builder, error) {
 		}
 	}
 	b.cache = cache{dir: filepath.Join(b.config.Cache, "initramfs")}
-	if b.kernel, err = findKernel(c.Root, c.Kernel, c.Modules, b.arch); err != nil {
+	if b.kernel, err = kernelOf(ctx, c, b.arch); err != nil {
 		return nil, err
 	}
-	compression, reason, err := chooseCompression(c.Compression, c.Root, b.kernel, b.arch)
+	compression, reason, err := chooseCompression(c.Compression, b.kernel, b.arch)
 	if err != nil {
 		return nil, err
 	}
-	if b.compressor, err = compressorFor(compression); err != nil {
+	if b.compressor, err = compressorFor(ctx, compression); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(b.compressor.identity, "Go zstd") {
+		b.report("no zstd program here (Debian's package zstd): the initrd gets 16 %% larger than it must be")
 	}
 	if b.date, err = b.imageDate(); err != nil {
 		return nil, err
 	}
 	b.manifest = &Manifest{
 		Version: c.Version, Arch: b.arch.goarch, Kernel: b.kernel.release, Date: b.date,
-		Compression: compression, Reason: reason, Init: c.Init,
+		Compression: compression, Reason: reason, Compressor: b.compressor.identity, Init: c.Init,
 	}
 	return b, nil
 }
@@ -181,32 +218,32 @@ func (b *builder) imageDate() (time.Time, error) {
 }
 
 // base is the segment with our commands: everything but the kernel's own.
-func (b *builder) base(ctx context.Context) (string, []byte, error) {
+func (b *builder) base(ctx context.Context) (segment, error) {
 	commands, err := newCommandSet(b.config.Init, b.config.Commands)
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
 	}
 	source, err := FindSource(b.config.Source)
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
 	}
 	tools, err := findToolchain(ctx, source)
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
 	}
 	a, err := b.compiled(ctx, source, tools, commands)
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
 	}
 	a.addSkeleton()
 	about, err := marshal(image{Version: b.config.Version, Kernel: b.kernel.release, Date: b.date})
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
 	}
 	a.file("etc/liveboot/image.json", about, 0o644)
 	b.manifest.Commands = commands.packages
 	raw, err := a.bytes()
-	return "base", raw, err
+	return segment{name: "base", raw: raw}, err
 }
 
 // compiled is the archive of the commands, from the cache when their source
@@ -219,7 +256,7 @@ func (b *builder) compiled(ctx context.Context, source string, tools toolchain, 
 	if raw, ok := b.cache.load(key); ok {
 		return readArchive(raw)
 	}
-	b.config.Report(fmt.Sprintf("compiling %d commands with %s (the first time takes about a minute)", len(commands.packages), tools.GOVERSION))
+	b.report("compiling %d commands with %s (the first time takes about a minute)", len(commands.packages), tools.GOVERSION)
 	a, err := buildCommands(ctx, source, b.arch, tools, commands)
 	if err != nil {
 		return nil, err
@@ -240,62 +277,25 @@ func (b *builder) compiled(ctx context.Context, source string, tools toolchain, 
 	return a, err
 }
 
-// modules is the segment with the kernel's modules.
-func (b *builder) modules(context.Context) (string, []byte, error) {
-	b.config.Report("collecting the modules of kernel " + b.kernel.release)
-	fsys := os.DirFS(b.kernel.modules)
-	index, err := readModuleIndex(fsys)
-	if err != nil {
-		return "", nil, fmt.Errorf("read %s: %w", b.kernel.modules, err)
-	}
-	set, err := selectModules(index, selection(), requirements())
-	if err != nil {
-		return "", nil, fmt.Errorf("modules of kernel %s: %w", b.kernel.release, err)
-	}
-	a, list, err := modulesSegment(fsys, b.kernel.release, set)
-	if err != nil {
-		return "", nil, fmt.Errorf("read %s: %w", b.kernel.modules, err)
-	}
-	b.manifest.Modules = list
-	raw, err := a.bytes()
-	return "modules", raw, err
-}
-
-// site is the segment with the site's own files; without any there is none.
-func (b *builder) site(context.Context) (string, []byte, error) {
-	if len(b.config.Files) == 0 {
-		return "site", nil, nil
-	}
+// site is the segment with the site's own files and options; without any
+// there is none.
+func (b *builder) site(context.Context) (segment, error) {
 	a, names, err := siteSegment(b.config.Files)
 	if err != nil {
-		return "", nil, err
+		return segment{}, err
+	}
+	if err := b.bakeOptions(a); err != nil {
+		return segment{}, err
+	}
+	if len(a.records) == 0 {
+		return segment{}, nil
 	}
 	b.manifest.Files = names
 	raw, err := a.bytes()
-	return "site", raw, err
+	return segment{name: "site", raw: raw}, err
 }
 
-// pack compresses a segment, or takes it from the cache. Compressed segments
-// need no padding between them, and without it "zstd -dc" and "zcat" read the
-// whole, too.
-func (b *builder) pack(ctx context.Context, name string, raw []byte) ([]byte, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n", b.compressor.identity, runtime.Version())
-	h.Write(raw)
-	packed, err := b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		b.config.Report(fmt.Sprintf("compressing segment %s, %s", name, megabytes(int64(len(raw)))))
-		return b.compressor.compress(raw)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("compress segment %s: %w", name, err)
-	}
-	return packed, nil
-}
-
-func (b *builder) write(initrd []byte) error {
+func (b *builder) write(initrd []byte, beside map[string][]byte) error {
 	m := b.manifest
 	sum, kernelSum := sha256.Sum256(initrd), sha256.Sum256(b.kernel.image)
 	m.Bytes, m.SHA256 = int64(len(initrd)), hex.EncodeToString(sum[:])
@@ -307,9 +307,17 @@ func (b *builder) write(initrd []byte) error {
 	if err := os.MkdirAll(b.config.Output, 0o777); err != nil {
 		return err
 	}
-	return errors.Join(
-		writeFile(filepath.Join(b.config.Output, "vmlinuz"), 0o644, b.kernel.image),
-		writeFile(filepath.Join(b.config.Output, "initrd"), 0o644, initrd),
-		writeFile(filepath.Join(b.config.Output, "initrd.json"), 0o644, manifest),
-	)
+	files := map[string][]byte{"vmlinuz": b.kernel.image, "initrd": initrd, "initrd.json": manifest}
+	maps.Copy(files, beside)
+	var errs []error
+	if _, ok := files[firmwareFile]; b.config.SeparateFirmware && !ok {
+		// One of an earlier build would be taken for this one's.
+		if err := os.Remove(filepath.Join(b.config.Output, firmwareFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		errs = append(errs, writeFile(filepath.Join(b.config.Output, name), 0o644, files[name]))
+	}
+	return errors.Join(errs...)
 }

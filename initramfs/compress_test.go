@@ -2,6 +2,7 @@ package initramfs
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io/fs"
@@ -18,17 +19,17 @@ import (
 
 func TestCompressors(t *testing.T) {
 	raw := []byte(strings.Repeat("a segment of an initrd ", 1<<20))
-	for _, c := range []Compression{Zstd, Gzip} {
+	for _, c := range []Compression{Zstd, Gzip, XZ} {
 		t.Run(string(c), func(t *testing.T) {
-			p, err := compressorFor(c)
+			p, err := compressorFor(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			first, err := p.compress(raw)
+			first, err := p.compress(t.Context(), raw)
 			if err != nil {
 				t.Fatal(err)
 			}
-			second, err := p.compress(raw)
+			second, err := p.compress(t.Context(), raw)
 			if err != nil || !bytes.Equal(first, second) {
 				t.Errorf("compress twice: different output, %v", err)
 			}
@@ -38,22 +39,64 @@ func TestCompressors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := compressorFor("lzma"); !errorContains(err, `"lzma"`) {
+	if _, err := compressorFor(t.Context(), "lzma"); !errorContains(err, `"lzma"`) {
 		t.Errorf("compressorFor(lzma) = %v, want an error that names it", err)
 	}
 }
 
+// TestZstdWindow: the kernel refuses a window of more than 128 MiB.
 func TestZstdWindow(t *testing.T) {
-	b, err := compressZstd(bytes.Repeat([]byte("x"), 3*zstdWindow))
-	if err != nil {
+	raw := bytes.Repeat([]byte("x"), 5<<zstdProgramWindowLog/4)
+	goEncoder := compressor{compress: compressZstd}
+	program, ok := zstdProgram(t.Context())
+	needs(t, ok, "the zstd program (Debian: zstd)")
+	if !strings.HasPrefix(program.identity, "zstd v1.") {
+		t.Errorf("zstdProgram() is %q, want it to begin with its version", program.identity)
+	}
+	for name, tt := range map[string]struct {
+		compressor
+		max uint64
+	}{"Go": {goEncoder, zstdGoWindow}, "program": {program, 1 << zstdProgramWindowLog}} {
+		b, err := tt.compress(t.Context(), raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h zstd.Header
+		if err := h.Decode(b); err != nil {
+			t.Fatal(err)
+		}
+		if h.WindowSize > tt.max || h.SingleSegment || !h.HasCheckSum {
+			t.Errorf("%s: window %d, single segment %v, checksum %v: want at most %d, and a checksum", name, h.WindowSize, h.SingleSegment, h.HasCheckSum, tt.max)
+		}
+		if got, err := decompress(b); err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("%s: decompress(compress(x)) is not x: %v", name, err)
+		}
+	}
+}
+
+// TestCompressorWithoutProgram: the Go encoder stands in for the program.
+func TestCompressorWithoutProgram(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	c, err := compressorFor(t.Context(), Zstd)
+	if err != nil || !strings.HasPrefix(c.identity, "Go zstd") {
+		t.Errorf("compressorFor(zstd) = %q, %v, want Go's", c.identity, err)
+	}
+	program := filepath.Join(os.Getenv("PATH"), "zstd")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho another program\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var h zstd.Header
-	if err := h.Decode(b); err != nil {
+	if c, err = compressorFor(t.Context(), Zstd); err != nil || !strings.HasPrefix(c.identity, "Go zstd") {
+		t.Errorf("compressorFor(zstd) = %q, %v, want Go's: the program does not say its version", c.identity, err)
+	}
+	fails := "#!/bin/sh\nif [ $1 = --version ]; then echo '*** v1.5.4'; exit; fi\necho no memory >&2; exit 1\n"
+	if err := os.WriteFile(program, []byte(fails), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if h.WindowSize > zstdWindow || h.SingleSegment {
-		t.Errorf("window %d, single segment %v: want at most %d", h.WindowSize, h.SingleSegment, zstdWindow)
+	if c, err = compressorFor(t.Context(), Zstd); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.compress(t.Context(), nil); !errorContains(err, "no memory") {
+		t.Errorf("compress() = %v, want what the program said", err)
 	}
 }
 
@@ -89,7 +132,7 @@ func TestDecompressModules(t *testing.T) {
 }
 
 func mustZstd(b []byte) []byte {
-	out, err := compressZstd(b)
+	out, err := compressZstd(context.Background(), b)
 	if err != nil {
 		panic(err)
 	}

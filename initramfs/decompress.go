@@ -1,42 +1,23 @@
 package initramfs
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
+	"slices"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/liveboot/liveboot/initramfs/packed"
 )
 
-// decompressor undoes one of the compressions that the kernel's build system
+// moduleSuffixes are those of the compressions that the kernel's build system
 // knows for modules (MODULE_COMPRESS_*).
-type decompressor struct {
-	suffix string
-	magic  string
-	open   func(io.Reader) (io.Reader, error)
-}
-
-func decompressors() []decompressor {
-	return []decompressor{
-		{".gz", "\x1f\x8b", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
-		{".xz", "\xfd7zXZ\x00", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }},
-		{".zst", "\x28\xb5\x2f\xfd", func(r io.Reader) (io.Reader, error) {
-			return zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
-		}},
-	}
-}
+func moduleSuffixes() []string { return []string{".gz", ".xz", ".zst"} }
 
 // moduleCompression is the suffix that a module's file has because it is
 // compressed; empty when it is not.
 func moduleCompression(file string) string {
-	for _, d := range decompressors() {
-		if path.Ext(file) == d.suffix {
-			return d.suffix
-		}
+	if ext := path.Ext(file); slices.Contains(moduleSuffixes(), ext) {
+		return ext
 	}
 	return ""
 }
@@ -55,16 +36,4 @@ func readModule(fsys fs.FS, file string) ([]byte, error) {
 }
 
 // decompress returns the content of b if it is compressed, else b.
-func decompress(b []byte) ([]byte, error) {
-	for _, d := range decompressors() {
-		if !bytes.HasPrefix(b, []byte(d.magic)) {
-			continue
-		}
-		r, err := d.open(bytes.NewReader(b))
-		if err != nil {
-			return nil, err
-		}
-		return io.ReadAll(r)
-	}
-	return b, nil
-}
+func decompress(b []byte) ([]byte, error) { return packed.Decompressed(b) }

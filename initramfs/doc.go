@@ -6,12 +6,19 @@
 // Documentation/driver-api/early-userspace/buffer-format.rst), the later
 // one's files replacing the earlier one's:
 //
+//   - microcode, if asked for, not compressed: for the processors, read before
+//     anything else;
 //   - base: the commands, in one static Go binary that u-root's mkuimage and
 //     gobusybox put together, and the folders and device nodes that a kernel
 //     needs;
 //   - modules: the kernel's drivers and file systems, chosen by rules, closed
 //     under their dependencies, with the index files that find them by alias;
-//   - site: files that the site adds.
+//   - firmware: what these drivers load into their devices, as far as the
+//     building machine has it;
+//   - site: files and kernel options that the site adds.
+//
+// The kernel is one that is installed, one in a Debian or RPM package, or
+// that of a live ISO, which is read without root and without mounting it.
 //
 // Nothing of the building machine gets into it, and the same inputs give the
 // same bytes. Compiling and compressing are done once: results are kept in a

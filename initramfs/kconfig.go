@@ -3,42 +3,40 @@ package initramfs
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
 // chooseCompression settles Auto by the kernel's configuration, and says why.
-func chooseCompression(wanted Compression, root string, k *kernel, a arch) (Compression, string, error) {
+func chooseCompression(wanted Compression, k *kernel, a arch) (Compression, string, error) {
 	if wanted != Auto && wanted != "" {
-		_, err := compressorFor(wanted)
-		return wanted, "asked for", err
+		return wanted, "asked for", nil
 	}
-	config, from, err := kernelConfig(root, k, a)
+	config, from, err := kernelConfig(k, a)
 	if err != nil {
 		return "", "", err
 	}
-	switch {
-	case config == nil:
-		return Gzip, "the kernel's configuration is not to be found, and every kernel has gzip", nil
-	case hasOption(config, "CONFIG_RD_ZSTD"):
-		return Zstd, "CONFIG_RD_ZSTD=y in " + from, nil
+	if config == nil {
+		return Gzip, "the kernel's configuration is not to be found, and hardly a kernel is without gzip", nil
 	}
-	return Gzip, "no CONFIG_RD_ZSTD=y in " + from, nil
+	choices := []struct {
+		compression Compression
+		option      string
+	}{{Zstd, "CONFIG_RD_ZSTD"}, {Gzip, "CONFIG_RD_GZIP"}, {XZ, "CONFIG_RD_XZ"}}
+	lacks := ""
+	for _, c := range choices {
+		if hasOption(config, c.option) {
+			return c.compression, c.option + "=y" + lacks + " in " + from, nil
+		}
+		lacks += ", no " + c.option
+	}
+	return "", "", fmt.Errorf("kernel %s unpacks neither zstd, gzip nor xz (%s has%s); choose another kernel", k.release, from, strings.TrimPrefix(lacks, ","))
 }
 
-// kernelConfig finds the configuration: beside an image in /boot, in the
-// folder of the modules (Fedora, openSUSE), or inside the image
-// (CONFIG_IKCONFIG). None is nil.
-func kernelConfig(root string, k *kernel, a arch) (config []byte, from string, err error) {
-	for _, file := range []string{
-		filepath.Join(filepath.Dir(k.file), "config-"+k.release),
-		filepath.Join(k.modules, "config"),
-		filepath.Join(root, "boot", "config-"+k.release),
-	} {
-		if b, err := os.ReadFile(file); err == nil {
-			return b, filepath.Base(file), nil
-		}
+// kernelConfig is the configuration that was beside the kernel, or else inside
+// the image (CONFIG_IKCONFIG). None is nil.
+func kernelConfig(k *kernel, a arch) (config []byte, from string, err error) {
+	if k.config != nil {
+		return k.config, k.configFrom, nil
 	}
 	b, err := embeddedConfig(k.image, a)
 	if err != nil {

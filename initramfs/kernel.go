@@ -1,9 +1,11 @@
 package initramfs
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,19 +14,34 @@ import (
 	"time"
 )
 
-// kernel is a kernel image with the folder of its modules.
+// kernel is a kernel image with what belongs to it.
 type kernel struct {
-	image   []byte
-	release string
-	date    time.Time // zero if it has none
-	file    string    // where the image was read
-	modules string    // folder lib/modules/<release>
+	image    []byte
+	release  string
+	date     time.Time // zero if it has none
+	file     string    // where the image was read, for people
+	modules  fs.FS     // lib/modules/<release>, with the index files of depmod(8)
+	from     string    // where the modules are read, for people
+	firmware fs.FS     // lib/firmware beside them; empty where there is none
+
+	config     []byte // the kernel's .config; nil if it was not beside it
+	configFrom string // the name of the file that config was in
+
+	source io.Closer // what modules and firmware are read from; nil for folders
+}
+
+// close lets go of what modules and firmware were read from.
+func (k *kernel) close() error {
+	if k.source == nil {
+		return nil
+	}
+	return k.source.Close()
 }
 
 // findKernel reads the image and locates the modules, both as configured or,
 // where that is empty, as installed below root.
 func findKernel(root, image, modules string, a arch) (*kernel, error) {
-	k := &kernel{file: image, modules: modules}
+	k := &kernel{file: image, from: modules}
 	if image == "" {
 		file, err := newestKernel(root, modules)
 		if err != nil {
@@ -35,14 +52,23 @@ func findKernel(root, image, modules string, a arch) (*kernel, error) {
 	if err := k.read(a); err != nil {
 		return nil, err
 	}
-	if k.modules == "" {
-		k.modules = installedModules(root, k.release)
+	if k.from == "" {
+		k.from = installedModules(root, k.release)
 	}
-	return k, k.checkModules()
+	if err := k.checkModules(); err != nil {
+		return nil, err
+	}
+	var err error
+	if k.modules, err = indexed(place{k.from, os.DirFS(k.from)}); err != nil {
+		return nil, err
+	}
+	k.firmware = os.DirFS(filepath.Join(k.from, "../../firmware"))
+	k.findConfig(filepath.Dir(k.file), filepath.Join(root, "boot"))
+	return k, nil
 }
 
 func (k *kernel) read(a arch) error {
-	f, err := os.Open(k.file)
+	image, err := os.ReadFile(k.file)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("read kernel: %w; run with sudo, or give a copy that you may read with -kernel (KERNEL=)", err)
@@ -51,33 +77,61 @@ func (k *kernel) read(a arch) error {
 	case err != nil:
 		return fmt.Errorf("read kernel: %w", err)
 	}
-	defer f.Close()
-	description, err := a.description(f)
+	return k.parse(image, a)
+}
+
+// parse takes an image, and what it says about itself.
+func (k *kernel) parse(image []byte, a arch) error {
+	description, err := a.describe(bytes.NewReader(image))
 	if err != nil {
 		return fmt.Errorf("read kernel %s: %w", k.file, err)
 	}
-	k.release, k.date = releaseOf(description), buildDate(description)
-	if k.image, err = os.ReadFile(k.file); err != nil {
-		return fmt.Errorf("read kernel: %w", err)
-	}
+	k.image, k.release, k.date = image, releaseOf(description), buildDate(description)
 	return nil
 }
 
+// findConfig looks for the configuration beside an image in /boot and in the
+// folder of the modules (Fedora, openSUSE).
+func (k *kernel) findConfig(folders ...string) {
+	files := []string{filepath.Join(k.from, "config")}
+	for _, folder := range folders {
+		files = append(files, filepath.Join(folder, "config-"+k.release))
+	}
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err == nil {
+			k.config, k.configFrom = b, filepath.Base(file)
+			return
+		}
+	}
+}
+
 func (k *kernel) checkModules() error {
-	if _, err := os.Stat(filepath.Join(k.modules, "modules.dep")); err != nil {
+	if !hasModules(k.from) {
+		err := &fs.PathError{Op: "stat", Path: filepath.Join(k.from, "modules.dep"), Err: fs.ErrNotExist}
 		return fmt.Errorf("find modules of kernel %s: %w; install the package that has them (Debian: linux-image-%s, Ubuntu: linux-modules-%s), or give their folder with -modules (MODULES=)",
 			k.release, err, k.release, k.release)
 	}
-	resolved, err := filepath.EvalSymlinks(k.modules)
+	resolved, err := filepath.EvalSymlinks(k.from)
 	if err != nil {
 		return fmt.Errorf("find modules of kernel %s: %w", k.release, err)
 	}
-	for _, folder := range []string{k.modules, resolved} {
+	for _, folder := range []string{k.from, resolved} {
 		if filepath.Base(folder) == k.release {
 			return nil
 		}
 	}
-	return fmt.Errorf("modules folder %s: kernel %s is version %s, and the folder's name is another; give a kernel and modules that belong together (-kernel, -modules)", k.modules, k.file, k.release)
+	return fmt.Errorf("modules folder %s: kernel %s is version %s, and the folder's name is another; give a kernel and modules that belong together (-kernel, -modules)", k.from, k.file, k.release)
+}
+
+// hasModules says whether a folder is a lib/modules/<version>: one that
+// depmod(8) was run on, or one of which the index is yet to be made.
+func hasModules(folder string) bool {
+	for _, name := range []string{"modules.dep", "kernel"} {
+		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // moduleFolders are the places of lib/modules; a merged /usr has both.
@@ -88,7 +142,7 @@ func moduleFolders() []string { return []string{"lib/modules", "usr/lib/modules"
 func installedModules(root, release string) string {
 	for _, folder := range moduleFolders() {
 		dir := filepath.Join(root, folder, release)
-		if _, err := os.Stat(filepath.Join(dir, "modules.dep")); err == nil {
+		if hasModules(dir) {
 			return dir
 		}
 	}
@@ -114,7 +168,7 @@ func newestKernel(root, modules string) (string, error) {
 			continue
 		}
 		dir := cmp.Or(modules, installedModules(root, release))
-		if _, err := os.Stat(filepath.Join(dir, "modules.dep")); err != nil {
+		if !hasModules(dir) {
 			without = append(without, release)
 			continue
 		}
@@ -127,7 +181,7 @@ func newestKernel(root, modules string) (string, error) {
 		return filepath.Join(boot, "vmlinuz-"+newest), nil
 	}
 	if len(without) > 0 {
-		return "", fmt.Errorf("find a kernel: of %s in %s no modules are installed (lib/modules/<version>/modules.dep); install them, or give both with -kernel and -modules (KERNEL=, MODULES=)", strings.Join(without, ", "), boot)
+		return "", fmt.Errorf("find a kernel: of %s in %s no modules are installed (lib/modules/<version>); install them, or give both with -kernel and -modules (KERNEL=, MODULES=)", strings.Join(without, ", "), boot)
 	}
 	return "", fmt.Errorf("find a kernel: no vmlinuz-<version> in %s; install one (Debian: linux-image-amd64, Ubuntu: linux-image-generic), or give one with -kernel (KERNEL=)", boot)
 }

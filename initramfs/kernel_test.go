@@ -63,8 +63,8 @@ func TestFindKernel(t *testing.T) {
 			if !errorContains(err, tt.wantErr) {
 				t.Fatalf("findKernel() = %v, want error with %q", err, tt.wantErr)
 			}
-			if err == nil && (k.release != tt.want || k.modules != modules(tt.want)) {
-				t.Errorf("findKernel() = %s with %s, want %s", k.release, k.modules, tt.want)
+			if err == nil && (k.release != tt.want || k.from != modules(tt.want)) {
+				t.Errorf("findKernel() = %s with %s, want %s", k.release, k.from, tt.want)
 			}
 		})
 	}
@@ -79,49 +79,5 @@ func TestFlavours(t *testing.T) {
 	got, err := newestKernel(root, "")
 	if want := filepath.Join(root, "boot/vmlinuz-6.1.0-56-amd64"); err != nil || got != want {
 		t.Errorf("newestKernel() = %s, %v, want %s", got, err, want)
-	}
-}
-
-func TestChooseCompression(t *testing.T) {
-	tests := []struct {
-		name    string
-		wanted  Compression
-		config  string
-		payload string
-		want    Compression
-		wantErr string
-	}{
-		{name: "configured", wanted: Auto, config: "CONFIG_RD_GZIP=y\nCONFIG_RD_ZSTD=y\n", want: Zstd},
-		{name: "not configured", wanted: Auto, config: "# CONFIG_RD_ZSTD is not set\n", want: Gzip},
-		{name: "unknown", wanted: Auto, want: Gzip},
-		{name: "default", config: "CONFIG_RD_ZSTD=y\n", want: Zstd},
-		{name: "in the image", payload: string(mustGzip("vmlinux IKCFG_ST" + string(mustGzip("CONFIG_RD_ZSTD=y\n")) + "IKCFG_ED rest")), want: Zstd},
-		{name: "asked for", wanted: Zstd, want: Zstd},
-		{name: "mistyped", wanted: "zst", wantErr: "zstd"},
-	}
-	a, err := archFor("amd64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			root := t.TempDir()
-			installKernel(t, root, "6.1.0", tt.config)
-			image := filepath.Join(root, "boot/vmlinuz-6.1.0")
-			if tt.payload != "" {
-				write(t, image, bzImage("6.1.0 (u@h)", []byte(tt.payload)))
-			}
-			k, err := findKernel(root, image, "", a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, reason, err := chooseCompression(tt.wanted, root, k, a)
-			if !errorContains(err, tt.wantErr) {
-				t.Fatalf("chooseCompression() = %v, want error with %q", err, tt.wantErr)
-			}
-			if err == nil && (got != tt.want || reason == "") {
-				t.Errorf("chooseCompression() = %s, %q, want %s and a reason", got, reason, tt.want)
-			}
-		})
 	}
 }

@@ -21,6 +21,7 @@ type moduleIndex struct {
 	paths   map[string]string   // name to the file's path below lib/modules/<version>
 	deps    map[string][]string // name to the names that must be loaded before
 	soft    []softdep
+	weak    map[string][]string // name to what it may ask the kernel for
 	aliases []alias
 
 	builtin        []string          // lines of modules.builtin
@@ -61,6 +62,7 @@ func readModuleIndex(fsys fs.FS) (*moduleIndex, error) {
 	}{
 		{"modules.dep", true, x.parseDep},
 		{"modules.softdep", false, x.parseSoftdep},
+		{"modules.weakdep", false, x.parseWeakdep},
 		{"modules.alias", false, x.parseAlias},
 		{"modules.builtin", false, x.parseBuiltin},
 		{"modules.builtin.modinfo", false, x.parseBuiltinInfo},
@@ -121,6 +123,22 @@ func (x *moduleIndex) parseSoftdep(b []byte) error {
 			}
 		}
 		x.soft = append(x.soft, s)
+		return nil
+	})
+}
+
+// parseWeakdep reads "weakdep module a b", of kmod 33 and later: names or
+// aliases that a module asks the kernel for by itself when it finds that it
+// needs them. modprobe does not load them, images ought to have them.
+func (x *moduleIndex) parseWeakdep(b []byte) error {
+	x.weak = map[string][]string{}
+	return eachLine(b, func(line string) error {
+		words := strings.Fields(line)
+		if len(words) < 3 || words[0] != "weakdep" {
+			return fmt.Errorf("%q is not a weakdep", line)
+		}
+		name := moduleName(words[1])
+		x.weak[name] = append(x.weak[name], words[2:]...)
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package initramfs
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -55,7 +56,7 @@ func modulesFolder() fstest.MapFS {
 }
 
 func mustGzip(s string) []byte {
-	b, err := compressGzip([]byte(s))
+	b, err := compressGzip(context.Background(), []byte(s))
 	if err != nil {
 		panic(err)
 	}
@@ -98,6 +99,7 @@ func TestReadModuleIndexErrors(t *testing.T) {
 		{"no colon", "modules.dep", "kernel/a.ko", "line 1: no colon"},
 		{"escape", "modules.dep", "../../etc/shadow.ko:", "not a path below"},
 		{"softdep", "modules.softdep", "alias a b", "is not a softdep"},
+		{"weakdep", "modules.weakdep", "weakdep a", "is not a weakdep"},
 		{"alias", "modules.alias", "\nalias a", "line 2"},
 		{"modinfo", "modules.builtin.modinfo", "loop", "want module.key=value"},
 	}
@@ -117,23 +119,24 @@ func TestReadModuleIndexErrors(t *testing.T) {
 
 func FuzzModuleIndex(f *testing.F) {
 	folder := modulesFolder()
-	f.Add(folder["modules.dep"].Data, folder["modules.softdep"].Data, folder["modules.alias"].Data, folder["modules.builtin.modinfo"].Data)
-	f.Add([]byte("a.ko: b.ko\nb.ko: a.ko\n"), []byte("softdep a pre: b\nsoftdep b post: a x*"), []byte("alias [ a\nalias x* b"), []byte("a.b=c\x00"))
-	f.Fuzz(func(t *testing.T, dep, soft, aliases, info []byte) {
+	f.Add(folder["modules.dep"].Data, folder["modules.softdep"].Data, folder["modules.alias"].Data, folder["modules.builtin.modinfo"].Data, []byte("weakdep brd ext4\n"))
+	f.Add([]byte("a.ko: b.ko\nb.ko: a.ko\n"), []byte("softdep a pre: b\nsoftdep b post: a x*"), []byte("alias [ a\nalias x* b"), []byte("a.b=c\x00"), []byte("weakdep a x* b"))
+	f.Fuzz(func(t *testing.T, dep, soft, aliases, info, weak []byte) {
 		x, err := readModuleIndex(fstest.MapFS{
 			"modules.dep": {Data: dep}, "modules.softdep": {Data: soft},
 			"modules.alias": {Data: aliases}, "modules.builtin.modinfo": {Data: info},
+			"modules.weakdep": {Data: weak},
 		})
 		if err != nil {
 			return
 		}
-		set, err := selectModules(x, []rule{{pattern: "drivers/..."}, {pattern: "fs/*"}}, nil)
+		set, err := selectModules(x, []rule{{pattern: "drivers/..."}, {pattern: "fs/*"}}, wishes{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name := range set.names {
+		for name := range set.why {
 			for _, d := range x.deps[name] {
-				if x.paths[d] != "" && !set.names[d] {
+				if x.paths[d] != "" && set.why[d] == "" {
 					t.Errorf("%s is in, %s that it needs is not", name, d)
 				}
 			}
@@ -144,7 +147,7 @@ func FuzzModuleIndex(f *testing.F) {
 			again[name] = &fstest.MapFile{Data: []byte(content)}
 		}
 		if _, err := readModuleIndex(again); err != nil {
-			t.Errorf("index written from %q, %q, %q, %q: %v", dep, soft, aliases, info, err)
+			t.Errorf("index written from %q, %q, %q, %q, %q: %v", dep, soft, aliases, info, weak, err)
 		}
 	})
 }

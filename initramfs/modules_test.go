@@ -12,19 +12,29 @@ import (
 	"github.com/u-root/mkuimage/cpio"
 )
 
+// pc is the architecture of most tests.
+func pc(t *testing.T) arch {
+	t.Helper()
+	a, err := archFor("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func TestSelectModules(t *testing.T) {
 	x, err := readModuleIndex(modulesFolder())
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := selectModules(x, selection(), requirements())
+	set, err := selectModules(x, selection(pc(t)), wishes{}, requirements())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"brd", "crc32c_generic", "ext4", "isofs", "jbd2", "libphy", "mbcache", "overlay", "r8169", "realtek", "squashfs",
 	}
-	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(set.names))); diff != "" {
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(set.why))); diff != "" {
 		t.Errorf("selectModules() (-want +got):\n%s", diff)
 	}
 }
@@ -46,11 +56,11 @@ func TestSelectModulesClosure(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			set, err := selectModules(x, tt.rules, nil)
+			set, err := selectModules(x, tt.rules, wishes{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(set.names))); diff != "" {
+			if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(set.why))); diff != "" {
 				t.Errorf("selectModules() (-want +got):\n%s", diff)
 			}
 		})
@@ -64,7 +74,7 @@ func TestSelectModulesMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = selectModules(x, selection(), requirements())
+	_, err = selectModules(x, selection(pc(t)), wishes{}, requirements())
 	if !errorContains(err, "brd (the RAM disk that holds the image), squashfs") {
 		t.Errorf("selectModules() = %v, want an error that names brd and squashfs", err)
 	}
@@ -73,7 +83,7 @@ func TestSelectModulesMissing(t *testing.T) {
 // TestSelectionRules looks for rules that cannot be meant so.
 func TestSelectionRules(t *testing.T) {
 	seen := map[string]bool{}
-	for _, r := range selection() {
+	for _, r := range selection(pc(t)) {
 		if seen[r.pattern] {
 			t.Errorf("pattern %q is there twice", r.pattern)
 		}
@@ -94,11 +104,11 @@ func TestModulesSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := selectModules(x, []rule{{pattern: "drivers/net/ethernet/..."}}, nil)
+	set, err := selectModules(x, []rule{{pattern: "drivers/net/ethernet/..."}}, wishes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, list, err := modulesSegment(fsys, "6.1.0", set)
+	a, list, _, err := modulesSegment(fsys, "6.1.0", set)
 	if err != nil {
 		t.Fatal(err)
 	}

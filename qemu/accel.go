@@ -45,7 +45,11 @@ func Probe(ctx context.Context) (Accel, error) {
 	} else if err := f.Close(); err != nil {
 		return "", fmt.Errorf("close /dev/kvm: %w", err)
 	}
-	program, err := binary()
+	host, err := platformOf(AMD64)
+	if err != nil {
+		return "", err
+	}
+	program, err := binary(host)
 	if err != nil {
 		return "", err
 	}
@@ -123,10 +127,10 @@ func sawKernel(r io.Reader) bool {
 
 // binary is the command that runs QEMU. It dies with the process that started it, also when a test binary is killed or
 // panics in a goroutine and no clean-up is run.
-func binary() (string, error) {
-	program, err := exec.LookPath("qemu-system-x86_64")
+func binary(p platform) (string, error) {
+	program, err := exec.LookPath(p.program)
 	if err != nil {
-		return "", fmt.Errorf("find QEMU: %w: install it (apt-get install qemu-system-x86)", err)
+		return "", fmt.Errorf("find QEMU: %w: install it (apt-get install %s)", err, p.install)
 	}
 	setpriv, err := exec.LookPath("setpriv")
 	if errors.Is(err, exec.ErrNotFound) {

@@ -7,7 +7,7 @@
 //
 // The package stands on github.com/hugelgupf/vmtest, so its environment variables work as well: VMTEST_QEMU_APPEND and
 // VMTEST_KERNEL_APPEND add arguments to every machine. Devices are those of QEMU's q35 machine,
-// https://www.qemu.org/docs/master/system/i386/pc.html.
+// https://www.qemu.org/docs/master/system/i386/pc.html, and for arm64 of its virt machine.
 package qemu
 
 import (
@@ -27,6 +27,9 @@ import (
 type Config struct {
 	// Name tells machines of one test apart, in log lines and in the name of the console's file. Empty means "vm".
 	Name string
+	// Arch is the guest's architecture, as Go names it: AMD64, which the empty one means, or ARM64, whose serial console is
+	// ttyAMA0 and which is always translated.
+	Arch string
 	// Kernel and Initrd are files on the host; an empty Kernel boots from the disks.
 	Kernel, Initrd string
 	// Append are the words of the kernel command line.
@@ -99,7 +102,11 @@ func (c Config) Command(ctx context.Context) (*exec.Cmd, error) {
 		return nil, err
 	}
 	fns = append(fns, vmtest.WithQEMUArgs("-serial", "mon:stdio"))
-	o, err := vmtest.OptionsFor(vmtest.ArchAMD64, fns...)
+	p, err := platformOf(c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	o, err := vmtest.OptionsFor(p.arch, fns...)
 	if err != nil {
 		return nil, fmt.Errorf("configure QEMU: %w", err)
 	}
@@ -112,12 +119,19 @@ func (c Config) Command(ctx context.Context) (*exec.Cmd, error) {
 
 // fns is the machine, without a serial line and a monitor, as vmtest's options.
 func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
-	program, err := binary()
+	p, err := platformOf(c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	program, err := binary(p)
 	if err != nil {
 		return nil, err
 	}
 	accel := c.Accel
-	if accel == "" {
+	switch {
+	case p.arch != vmtest.ArchAMD64:
+		accel = TCG
+	case accel == "":
 		if accel, err = Probe(ctx); err != nil {
 			return nil, err
 		}
@@ -126,10 +140,10 @@ func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
 		vmtest.WithQEMUCommand(program),
 		vmtest.WithKernel(c.Kernel),
 		vmtest.WithInitramfs(c.Initrd),
-		vmtest.WithQEMUArgs("-nodefaults", "-machine", "q35"),
+		vmtest.WithQEMUArgs("-nodefaults", "-machine", p.machine),
 		vmtest.WithQEMUArgs(accel.args()...),
 		vmtest.WithQEMUArgs("-m", strconv.Itoa(valueOr(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(valueOr(c.CPUs, 1))),
-		vmtest.WithQEMUArgs(c.diskArgs()...),
+		vmtest.WithQEMUArgs(c.diskArgs(p)...),
 		vmtest.WithQEMUArgs(c.Extra...),
 	}
 	if len(c.Append) > 0 {
@@ -153,12 +167,12 @@ func valueOr(v, otherwise int) int {
 
 // diskArgs attaches the disks and the CD. AHCI and the CD sit on the six ports that q35 has; the controllers for SCSI
 // and USB are added with the first disk that needs them.
-func (c Config) diskArgs() []string {
+func (c Config) diskArgs(p platform) []string {
 	var args []string
 	port := 0
 	controllers := map[Bus]bool{}
 	controller := func(b Bus, device string) {
-		if !controllers[b] {
+		if !controllers[b] && device != "" {
 			controllers[b] = true
 			args = append(args, "-device", device)
 		}
@@ -179,12 +193,14 @@ func (c Config) diskArgs() []string {
 			controller(USB, "qemu-xhci,id=usb0")
 			device = "usb-storage,bus=usb0.0"
 		default:
+			controller(AHCI, p.ahci)
 			device = fmt.Sprintf("ide-hd,bus=ide.%d", port)
 			port++
 		}
 		args = append(args, "-device", device+",drive="+id+",serial="+id)
 	}
 	if c.CDROM != "" {
+		controller(AHCI, p.ahci)
 		args = append(args, "-drive", drive("cd0", c.CDROM, true)+",media=cdrom",
 			"-device", fmt.Sprintf("ide-cd,bus=ide.%d,drive=cd0", port))
 	}

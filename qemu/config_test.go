@@ -36,6 +36,11 @@ func TestCommand(t *testing.T) {
 				" -drive if=none,id=cd0,format=raw,cache=unsafe,file=cd,readonly=on,media=cdrom -device ide-cd,bus=ide.1,drive=cd0 -serial mon:stdio",
 		},
 		{
+			"arm64", Config{Arch: ARM64, Accel: KVM, Disks: []Disk{{File: "a"}}},
+			"-nographic -nodefaults -machine virt -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
+				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a -device ich9-ahci,id=ide -device ide-hd,bus=ide.0,drive=disk0,serial=disk0 -serial mon:stdio",
+		},
+		{
 			"network", Config{Accel: TCG, NICs: []NIC{{}, {Model: "e1000e", Network: Restricted}, {Network: Silent, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}}},
 			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
 				" -device virtio-net-pci,netdev=netdev0,mac=0e:00:00:00:00:01,romfile= -netdev user,id=netdev0,ipv4=on,net=10.0.2.0/24,ipv6=off" +
@@ -49,9 +54,10 @@ func TestCommand(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, got, ok := strings.Cut(strings.Join(cmd.Args, " "), "/qemu-system-x86_64 ")
+			program := map[string]string{"": "/qemu-system-x86_64 ", ARM64: "/qemu-system-aarch64 "}[tt.in.Arch]
+			_, got, ok := strings.Cut(strings.Join(cmd.Args, " "), program)
 			if !ok {
-				t.Fatalf("Command() = %q, want QEMU in it", cmd.Args)
+				t.Fatalf("Command() = %q, want %s in it", cmd.Args, program)
 			}
 			if diff := cmp.Diff(strings.Fields(tt.want), strings.Fields(got)); diff != "" {
 				t.Errorf("Command() (-want +got):\n%s", diff)

@@ -57,6 +57,10 @@ func Start(t testing.TB, c Config) *VM {
 }
 
 func start(t testing.TB, c Config) (*VM, error) {
+	p, err := platformOf(c.Arch)
+	if err != nil {
+		return nil, err
+	}
 	fns, err := c.fns(t.Context())
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func start(t testing.TB, c Config) (*VM, error) {
 	vm.console = newConsole(log.line)
 	vm.monitor = newMonitor(ours, vm.event)
 	fns = append(fns, vm.plumbing(theirs))
-	if vm.vm, err = vmtest.StartContext(context.WithoutCancel(t.Context()), vmtest.ArchAMD64, fns...); err != nil {
+	if vm.vm, err = vmtest.StartContext(context.WithoutCancel(t.Context()), p.arch, fns...); err != nil {
 		return nil, errors.Join(err, ours.Close(), log.close(false))
 	}
 	log.commandLine(vm.vm.CmdlineQuoted())

@@ -17,6 +17,7 @@ func TestParse(t *testing.T) {
 		name    string
 		in      []string
 		change  func(*initramfs.Config)
+		wantDo  action
 		wantErr string
 	}{
 		{name: "nothing", change: func(*initramfs.Config) {}},
@@ -33,11 +34,29 @@ func TestParse(t *testing.T) {
 				c.Commands = append(c.Commands, "x", "y", "z")
 			},
 		},
+		{
+			name: "from an ISO", in: []string{"-iso", "live.iso"},
+			change: func(c *initramfs.Config) { c.ISO = "live.iso" },
+		},
+		{
+			name: "an installed kernel", in: []string{"-kernel-version", "6.1.0-56-amd64"},
+			change: func(c *initramfs.Config) { c.KernelVersion = "6.1.0-56-amd64" },
+		},
+		{
+			name: "drivers and firmware", in: []string{"-drivers", "lpfc,bfa", "-drivers", "drivers/scsi/elx/...", "-no-drivers", "xfs", "-firmware", "fw", "-separate-firmware", "-microcode", "-cmdline", "ip=dhcp quiet", "-arch", "arm64"},
+			change: func(c *initramfs.Config) {
+				c.Drivers, c.NoDrivers = []string{"lpfc", "bfa", "drivers/scsi/elx/..."}, []string{"xfs"}
+				c.Firmware, c.SeparateFirmware, c.Microcode, c.Options, c.Arch = "fw", true, true, "ip=dhcp quiet", "arm64"
+			},
+		},
+		{name: "list", in: []string{"-list"}, change: func(*initramfs.Config) {}, wantDo: action{list: true}},
+		{name: "inspect", in: []string{"-inspect", "initrd"}, change: func(*initramfs.Config) {}, wantDo: action{inspect: "initrd"}},
+		{name: "both", in: []string{"-no-firmware", "-separate-firmware"}, wantErr: "choose one"},
 		{name: "argument", in: []string{"vmlinuz"}, wantErr: `"vmlinuz"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parse(tt.in)
+			got, do, err := parse(tt.in)
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("parse(%q) = %v, want error with %q", tt.in, err, tt.wantErr)
@@ -49,6 +68,9 @@ func TestParse(t *testing.T) {
 			tt.change(&want)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if do != tt.wantDo {
+				t.Errorf("parse(%q) = %+v, want %+v", tt.in, do, tt.wantDo)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("parse(%q) (-want +got):\n%s", tt.in, diff)
