@@ -21,7 +21,6 @@ import (
 // An administrator has nothing but a live ISO: kernel and initrd are made out of it, without root and without mounting it, and
 // boot over the network. The ISO is a real one of KIWI's, of which the initrd lacks the driver of the RAM disk.
 func TestISOPair(t *testing.T) {
-	full(t)
 	t.Parallel()
 	iso, err := kiwi.ISO(context.WithoutCancel(t.Context()), t.Output())
 	if err != nil {
