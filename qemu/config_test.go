@@ -48,6 +48,14 @@ func TestCommand(t *testing.T) {
 				" -device virtio-net-pci,netdev=netdev2,mac=02:00:00:00:00:09,romfile= -netdev hubport,hubid=0,id=netdev2 -serial mon:stdio",
 		},
 	}
+	// A command line can be made without the programs: not every machine has those for other architectures.
+	dir := t.TempDir()
+	for _, name := range []string{"qemu-system-x86_64", "qemu-system-aarch64"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd, err := tt.in.Command(t.Context())
