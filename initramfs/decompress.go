@@ -2,6 +2,7 @@ package initramfs
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -24,7 +25,7 @@ func moduleCompression(file string) string {
 
 // readModule reads a module and decompresses it, by its content.
 func readModule(fsys fs.FS, file string) ([]byte, error) {
-	b, err := fs.ReadFile(fsys, file)
+	b, err := readFile(fsys, file)
 	if err != nil {
 		return nil, err
 	}
@@ -37,3 +38,20 @@ func readModule(fsys fs.FS, file string) ([]byte, error) {
 
 // decompress returns the content of b if it is compressed, else b.
 func decompress(b []byte) ([]byte, error) { return packed.Decompressed(b) }
+
+// fileMax bounds what is read of one file: no module, initrd or firmware comes near it, and a damaged file system may claim anything.
+const fileMax = 1 << 30
+
+// readFile reads a file of a foreign tree. Unlike fs.ReadFile it does not believe the size that the tree gives.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, fileMax+1))
+	if err == nil && len(b) > fileMax {
+		err = fmt.Errorf("read %s: it has more than %d bytes", name, fileMax)
+	}
+	return b, err
+}

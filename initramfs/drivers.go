@@ -175,6 +175,13 @@ func inputRules() (take, drop []string) {
 			"drivers/input/keyboard/applespi",
 			"drivers/virtio/virtio_input",
 			"drivers/char/virtio_console", // console=hvc0
+			// Serial lines of small machines, and USB adapters for them.
+			"drivers/tty/serial/8250/...",
+			"drivers/usb/serial/usbserial",
+			"drivers/usb/serial/ftdi_sio",
+			"drivers/usb/serial/pl2303",
+			"drivers/usb/serial/cp210x",
+			"drivers/usb/serial/ch341",
 			"drivers/input/evdev",
 		}, []string{
 			"drivers/input/serio/serio_raw",

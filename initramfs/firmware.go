@@ -178,7 +178,7 @@ func (t *firmwareTree) addFile(file string, modules []string, links int) error {
 		t.files.add(cpio.Symlink(path.Join(firmwareRoot, name), f.Link))
 		return t.addFile(target, modules, links-1)
 	}
-	b, err := fs.ReadFile(t.fsys, file)
+	b, err := readFile(t.fsys, file)
 	if err != nil {
 		return fmt.Errorf("read firmware: %w", err)
 	}

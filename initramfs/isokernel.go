@@ -167,7 +167,7 @@ func (k *kernel) take(root fs.FS) error {
 		files = append(files, path.Join(folder, k.release, "config"))
 	}
 	for _, file := range files {
-		if b, err := fs.ReadFile(root, file); err == nil {
+		if b, err := readFile(root, file); err == nil {
 			k.config, k.configFrom = b, path.Base(file)
 			return nil
 		}

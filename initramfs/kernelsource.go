@@ -148,7 +148,7 @@ func (k *kernel) findIn(root fs.FS, file string, a arch) error {
 			return err
 		}
 		for _, name := range names {
-			image, err := fs.ReadFile(root, name)
+			image, err := readFile(root, name)
 			if err != nil {
 				continue // a link to what is made on installation
 			}

@@ -28,6 +28,7 @@ type moduleIndex struct {
 	builtinNames   map[string]string // name to its line in builtin
 	builtinAliases []alias           // aliases of what is built in
 	builtinInfo    []string          // records of modules.builtin.modinfo
+	tree           map[string]string // module to its path in the kernel's own tree
 }
 
 // softdep is one "softdep module pre: a b post: c".
@@ -61,13 +62,14 @@ func readModuleIndex(fsys fs.FS) (*moduleIndex, error) {
 		parse    func([]byte) error
 	}{
 		{"modules.dep", true, x.parseDep},
+		{"modules.order", false, x.parseOrder},
 		{"modules.softdep", false, x.parseSoftdep},
 		{"modules.weakdep", false, x.parseWeakdep},
 		{"modules.alias", false, x.parseAlias},
 		{"modules.builtin", false, x.parseBuiltin},
 		{"modules.builtin.modinfo", false, x.parseBuiltinInfo},
 	} {
-		b, err := fs.ReadFile(fsys, f.name)
+		b, err := readFile(fsys, f.name)
 		if errors.Is(err, fs.ErrNotExist) && !f.required {
 			continue
 		}
@@ -98,6 +100,16 @@ func (x *moduleIndex) parseDep(b []byte) error {
 		for dep := range strings.FieldsSeq(deps) {
 			x.deps[name] = append(x.deps[name], moduleName(dep))
 		}
+		return nil
+	})
+}
+
+// parseOrder reads the modules of the kernel's own tree, a path a line: there a module stands even if another one, in updates or
+// extra, replaces it.
+func (x *moduleIndex) parseOrder(b []byte) error {
+	x.tree = map[string]string{}
+	return eachLine(b, func(line string) error {
+		x.tree[moduleName(line)] = line
 		return nil
 	})
 }
@@ -208,8 +220,24 @@ func (x *moduleIndex) resolve(name string) (modules []string, builtin bool) {
 // wildcards are those of fnmatch(3), and "*" passes slashes, of which there
 // are none in an alias that we ask for.
 func aliasMatches(pattern, name string) bool {
-	ok, err := path.Match(strings.ReplaceAll(pattern, "-", "_"), strings.ReplaceAll(name, "-", "_"))
+	ok, err := path.Match(underscores(pattern), strings.ReplaceAll(name, "-", "_"))
 	return err == nil && ok
+}
+
+// underscores replaces each "-" outside of brackets, where it stands for a range.
+func underscores(pattern string) string {
+	b, inside := []byte(pattern), false
+	for i, c := range b {
+		switch {
+		case c == '[':
+			inside = true
+		case c == ']':
+			inside = false
+		case c == '-' && !inside:
+			b[i] = '_'
+		}
+	}
+	return string(b)
 }
 
 // eachLine calls f for each line with content, comments left out.

@@ -1,6 +1,7 @@
 package initramfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func selectModules(x *moduleIndex, rules []rule, w wishes, need []requirement) (
 		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(x.paths)) {
-		if r, ok := takenBy(rules, x.paths[name]); ok && !s.out[name] {
+		if r, ok := takenBy(rules, cmp.Or(x.tree[name], x.paths[name])); ok && !s.out[name] {
 			s.why[name] = "rule " + r.pattern
 		}
 	}

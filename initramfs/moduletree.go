@@ -79,7 +79,7 @@ func mergedIndex(merged fs.FS, places []place, files map[string]string) (map[str
 	index := map[string][]byte{}
 	for _, p := range places {
 		for _, name := range []string{"modules.builtin", "modules.builtin.modinfo", "modules.order"} {
-			if b, err := fs.ReadFile(p.fsys, name); err == nil && index[name] == nil {
+			if b, err := readFile(p.fsys, name); err == nil && index[name] == nil {
 				index[name] = b
 			}
 		}
@@ -91,7 +91,7 @@ func mergedIndex(merged fs.FS, places []place, files map[string]string) (map[str
 		}
 		index["modules.dep"] = dep
 		for _, name := range []string{"modules.alias", "modules.softdep", "modules.weakdep"} {
-			if b, err := fs.ReadFile(p.fsys, name); err == nil {
+			if b, err := readFile(p.fsys, name); err == nil {
 				index[name] = b
 			}
 		}
@@ -110,7 +110,7 @@ func mergedIndex(merged fs.FS, places []place, files map[string]string) (map[str
 // rewriteDep is the modules.dep of a place with other files for its modules.
 // It returns false if there is none, or if it is of other modules.
 func rewriteDep(fsys fs.FS, files map[string]string) ([]byte, bool) {
-	b, err := fs.ReadFile(fsys, "modules.dep")
+	b, err := readFile(fsys, "modules.dep")
 	if err != nil {
 		return nil, false
 	}

@@ -39,9 +39,8 @@ func selection(a arch) []rule {
 // takenBy finds the rule that decides about a module and says whether it takes
 // it; file is its path below lib/modules/<version>.
 func takenBy(rules []rule, file string) (rule, bool) {
-	// Modules from elsewhere than the kernel's own tree (updates, extra,
-	// weak-updates) replace one of the tree or add a driver that someone
-	// wanted to have; where they would have been in the tree is not known.
+	// Where a module from elsewhere (updates, extra, weak-updates) that
+	// replaces none of the kernel's own belongs is not known.
 	name, own := strings.CutPrefix(file, "kernel/")
 	if !own {
 		return rule{}, false

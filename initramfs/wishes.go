@@ -46,7 +46,7 @@ func (x *moduleIndex) match(pattern string) ([]string, error) {
 
 func wishMatches(pattern, name, file string) bool {
 	if !strings.Contains(pattern, "/") {
-		return aliasMatches(moduleName(pattern), name)
+		return aliasMatches(strings.TrimSuffix(pattern, ".ko"), name)
 	}
 	file, _, _ = strings.Cut(file, ".ko")
 	pattern, _, _ = strings.Cut(pattern, ".ko")

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -67,5 +68,31 @@ func TestWishes(t *testing.T) {
 				t.Errorf("modules.weakdep is in the image: %v", ok)
 			}
 		})
+	}
+}
+
+func TestUnderscores(t *testing.T) {
+	for in, want := range map[string]string{"virtio-net": "virtio_net", "pata_[a-h]*": "pata_[a-h]*", "a-[b-c]-d": "a_[b-c]_d"} {
+		if got := underscores(in); got != want {
+			t.Errorf("underscores(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestReplacedModule: a driver that updates/ replaces is chosen by the place of the one that it replaces.
+func TestReplacedModule(t *testing.T) {
+	x, err := readModuleIndex(fstest.MapFS{
+		"modules.dep":   {Data: []byte("updates/dkms/r8169.ko:\nupdates/dkms/other.ko:\n")},
+		"modules.order": {Data: []byte("kernel/drivers/net/ethernet/realtek/r8169.ko\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := selectModules(x, []rule{{pattern: "drivers/net/ethernet/..."}}, wishes{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := set.why["r8169"]; !ok || len(set.why) != 1 {
+		t.Errorf("selectModules takes %v, want r8169 and no other", set.why)
 	}
 }

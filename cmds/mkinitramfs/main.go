@@ -20,6 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "mkinitramfs:", err)
 		os.Exit(1)
@@ -85,5 +86,5 @@ func revision(ctx context.Context, source string) (version string, committed tim
 	if seconds, err := strconv.ParseInt(git("log", "-1", "--format=%ct"), 10, 64); err == nil {
 		committed = time.Unix(seconds, 0)
 	}
-	return git("describe", "--always", "--dirty", "--tags"), committed
+	return git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"), committed
 }

@@ -33,7 +33,7 @@ const (
 	featureInlineData = 0x8000
 	// features is all that are known: those above, extents, flex_bg, mmp, csum_seed, large_dir, ea_inode, casefold (names are
 	// compared as they are).
-	features = featureFiletype | featureRecover | featureMetaGroups | feature64bit | featureInlineData |
+	features = featureFiletype | featureMetaGroups | feature64bit | featureInlineData |
 		0x40 | 0x200 | 0x100 | 0x2000 | 0x4000 | 0x400 | 0x20000
 )
 
@@ -92,6 +92,8 @@ func Open(r io.ReaderAt) (fs.FS, error) {
 		i.descriptorSize = int64(le.Uint16(b[254:]))
 	}
 	switch {
+	case i.features&featureRecover != 0:
+		return nil, fmt.Errorf("read ext4: %w: it was not unmounted, and its journal is to be replayed: run e2fsck on it", errors.ErrUnsupported)
 	case i.features&^features != 0:
 		return nil, fmt.Errorf("read ext4: %w: it has features %#x that are not known", errors.ErrUnsupported, i.features&^features)
 	case i.blockSize > 64<<10, i.inodesPerGroup == 0, i.inodeSize < 128, i.inodeSize > i.blockSize,

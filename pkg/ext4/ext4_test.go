@@ -169,3 +169,19 @@ func FuzzOpen(f *testing.F) {
 		})
 	})
 }
+
+// TestJournal: a file system whose journal was not replayed may have old contents, and is refused.
+func TestJournal(t *testing.T) {
+	b := make([]byte, 2048)
+	s := b[1024:]                 // the superblock
+	s[56], s[57] = 0x53, 0xef     // magic
+	s[76], s[88], s[89] = 1, 0, 1 // revision, inodes of 256 bytes
+	s[40], s[96] = 8, 4           // inodes in a group; the journal is to be replayed
+	if _, err := ext4.Open(bytes.NewReader(b)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Open = %v, want %v", err, errors.ErrUnsupported)
+	}
+	s[96] = 0
+	if _, err := ext4.Open(bytes.NewReader(b)); errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Open without the feature = %v", err)
+	}
+}
