@@ -26,7 +26,7 @@ initramfs: packages-build
 run: packages-run initramfs
 	go run ./qemu/demo -pair $(OUT) $(RUN)
 
-# What every change must pass: about 20 minutes, 35 on a machine that has built nothing yet.
+# What every change must pass: about ten minutes, twenty on a machine that has built nothing yet.
 test: packages-test lint unit vm
 
 # The whole matrix.
