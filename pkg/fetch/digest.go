@@ -17,11 +17,20 @@ type Digest struct {
 	Hex string
 }
 
-var hashes = map[string]func() hash.Hash{"sha256": sha256.New, "sha512": sha512.New}
+// newHash returns the hash of an algorithm by its name.
+func newHash(algorithm string) (hash.Hash, bool) {
+	switch algorithm {
+	case "sha256":
+		return sha256.New(), true
+	case "sha512":
+		return sha512.New(), true
+	}
+	return nil, false
+}
 
 // ParseDigest reads a fingerprint in hexadecimal of either case.
 func ParseDigest(algorithm, text string) (Digest, error) {
-	newHash, ok := hashes[algorithm]
+	h, ok := newHash(algorithm)
 	if !ok {
 		return Digest{}, fmt.Errorf("digest %s: not one of sha256, sha512", algorithm)
 	}
@@ -29,7 +38,7 @@ func ParseDigest(algorithm, text string) (Digest, error) {
 	if err != nil {
 		return Digest{}, fmt.Errorf("digest %s=%s: not hexadecimal: %w", algorithm, text, err)
 	}
-	if size := newHash().Size(); len(bytes) != size {
+	if size := h.Size(); len(bytes) != size {
 		return Digest{}, fmt.Errorf("digest %s=%s: has %d hexadecimal digits, want %d", algorithm, text, len(text), 2*size)
 	}
 	return Digest{algorithm, strings.ToLower(text)}, nil
@@ -60,11 +69,10 @@ type verifier struct {
 func newVerifier(want Digest) (*verifier, error) {
 	v := &verifier{want: want}
 	if want != (Digest{}) {
-		newHash, ok := hashes[want.Algorithm]
-		if !ok {
+		var ok bool
+		if v.hash, ok = newHash(want.Algorithm); !ok {
 			return nil, fmt.Errorf("digest %v: not one of sha256, sha512", want)
 		}
-		v.hash = newHash()
 	}
 	return v, nil
 }
