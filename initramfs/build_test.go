@@ -22,20 +22,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/needs"
 )
-
-// needs skips a test that this machine cannot run, and says what it lacks.
-// In CI everything is there, so there it fails.
-func needs(t *testing.T, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI lacks %s", what)
-	}
-	t.Skipf("needs %s", what)
-}
 
 // fakeMachine is a root folder with a kernel of a few bytes.
 func fakeMachine(t *testing.T, config string) string {
@@ -48,7 +36,7 @@ func fakeMachine(t *testing.T, config string) string {
 // the first time.
 func smallConfig(t *testing.T, root string) Config {
 	_, err := exec.LookPath("go")
-	needs(t, err == nil, "the go command in PATH")
+	needs.That(t, err == nil, "the go command in PATH")
 	return Config{
 		Root:     root,
 		Arch:     "amd64",
@@ -278,7 +266,7 @@ func TestImageDate(t *testing.T) {
 // and holds it to the sizes that are promised.
 func TestInstalledKernel(t *testing.T) {
 	_, err := newestKernel("/", "")
-	needs(t, err == nil, "an installed kernel with its modules (Debian: linux-image-amd64)")
+	needs.That(t, err == nil, "an installed kernel with its modules (Debian: linux-image-amd64)")
 	c := smallConfig(t, "/")
 	c.Init, c.Commands, c.Cache, c.NoFirmware = "", nil, "", true
 	c.Report = func(s string) { t.Log(s) }

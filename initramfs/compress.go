@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"regexp"
 	"runtime"
@@ -122,25 +123,19 @@ func compressZstd(_ context.Context, b []byte) ([]byte, error) {
 }
 
 func compressGzip(_ context.Context, b []byte) ([]byte, error) {
-	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(b); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return through(b, func(out io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(out, gzip.BestCompression) })
 }
 
 // compressXZ uses the only checksum that the kernel knows (its
 // Documentation/staging/xz.rst).
 func compressXZ(_ context.Context, b []byte) ([]byte, error) {
+	return through(b, func(out io.Writer) (io.WriteCloser, error) { return xz.WriterConfig{CheckSum: xz.CRC32}.NewWriter(out) })
+}
+
+// through returns what a stream compressor makes of b.
+func through(b []byte, open func(io.Writer) (io.WriteCloser, error)) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := xz.WriterConfig{CheckSum: xz.CRC32}.NewWriter(&out)
+	w, err := open(&out)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"github.com/liveboot/liveboot/pkg/needs"
 )
 
 func TestCompressors(t *testing.T) {
@@ -49,7 +51,7 @@ func TestZstdWindow(t *testing.T) {
 	raw := bytes.Repeat([]byte("x"), 5<<zstdProgramWindowLog/4)
 	goEncoder := compressor{compress: compressZstd}
 	program, ok := zstdProgram(t.Context())
-	needs(t, ok, "the zstd program (Debian: zstd)")
+	needs.That(t, ok, "the zstd program (Debian: zstd)")
 	if !strings.HasPrefix(program.identity, "zstd v1.") {
 		t.Errorf("zstdProgram() is %q, want it to begin with its version", program.identity)
 	}

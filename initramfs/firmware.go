@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/u-root/mkuimage/cpio"
+
+	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // firmwareRoot is where the kernel looks for firmware, without a leading "/".
@@ -41,7 +43,7 @@ func (n firmwareNames) addBuiltin(records []string) {
 	for _, record := range records {
 		key, value, _ := strings.Cut(record, "=")
 		if module, ok := strings.CutSuffix(key, ".firmware"); ok {
-			n.add(moduleName(module), value)
+			n.add(kmodule.Name(module), value)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/initramfs/packed"
+	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // Contents is what an initrd holds, ours or another.
@@ -159,7 +160,7 @@ func (c *Contents) note(f packed.File) error {
 		c.Firmware = append(c.Firmware, Firmware{Path: name, Bytes: f.Size})
 	default:
 		if _, file, ok := cutModule(f.Name); ok && strings.Contains(base, ".ko") {
-			c.Modules = append(c.Modules, Module{Name: moduleName(file), Path: file, Bytes: f.Size})
+			c.Modules = append(c.Modules, Module{Name: kmodule.Name(file), Path: file, Bytes: f.Size})
 		}
 	}
 	return nil

@@ -14,13 +14,14 @@ import (
 	"testing"
 
 	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/needs"
 )
 
 // tool runs a program that makes images.
 func tool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	_, err := exec.LookPath(name)
-	needs(t, err == nil, name)
+	needs.That(t, err == nil, name)
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}

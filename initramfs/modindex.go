@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // moduleIndex is what depmod(8) wrote into lib/modules/<version>: which
@@ -43,13 +45,6 @@ type softdep struct {
 type alias struct {
 	pattern string // with the wildcards * ? []
 	module  string
-}
-
-// moduleName turns a file's path or a name as people write it into the
-// kernel's name: "kernel/drivers/net/8139too.ko.xz" is "8139too".
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(path.Base(file), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }
 
 // readModuleIndex reads the index files from a lib/modules/<version> folder.
@@ -95,10 +90,10 @@ func (x *moduleIndex) parseDep(b []byte) error {
 		if !fs.ValidPath(file) {
 			return fmt.Errorf("file %q: not a path below the folder", file)
 		}
-		name := moduleName(file)
+		name := kmodule.Name(file)
 		x.paths[name] = file
 		for dep := range strings.FieldsSeq(deps) {
-			x.deps[name] = append(x.deps[name], moduleName(dep))
+			x.deps[name] = append(x.deps[name], kmodule.Name(dep))
 		}
 		return nil
 	})
@@ -109,7 +104,7 @@ func (x *moduleIndex) parseDep(b []byte) error {
 func (x *moduleIndex) parseOrder(b []byte) error {
 	x.tree = map[string]string{}
 	return eachLine(b, func(line string) error {
-		x.tree[moduleName(line)] = line
+		x.tree[kmodule.Name(line)] = line
 		return nil
 	})
 }
@@ -120,7 +115,7 @@ func (x *moduleIndex) parseSoftdep(b []byte) error {
 		if len(words) < 2 || words[0] != "softdep" {
 			return fmt.Errorf("%q is not a softdep", line)
 		}
-		s := softdep{module: moduleName(words[1]), line: line}
+		s := softdep{module: kmodule.Name(words[1]), line: line}
 		// Words in front of the first "pre:" or "post:" are what some
 		// modules have there by mistake; kmod ignores them too.
 		var list *[]string
@@ -149,7 +144,7 @@ func (x *moduleIndex) parseWeakdep(b []byte) error {
 		if len(words) < 3 || words[0] != "weakdep" {
 			return fmt.Errorf("%q is not a weakdep", line)
 		}
-		name := moduleName(words[1])
+		name := kmodule.Name(words[1])
 		x.weak[name] = append(x.weak[name], words[2:]...)
 		return nil
 	})
@@ -164,7 +159,7 @@ func (x *moduleIndex) parseAlias(b []byte) error {
 		// A pattern may hold spaces (some DMI aliases do), a name never.
 		last := len(words) - 1
 		pattern := strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(line, "alias"), words[last]))
-		x.aliases = append(x.aliases, alias{pattern: pattern, module: moduleName(words[last])})
+		x.aliases = append(x.aliases, alias{pattern: pattern, module: kmodule.Name(words[last])})
 		return nil
 	})
 }
@@ -173,7 +168,7 @@ func (x *moduleIndex) parseBuiltin(b []byte) error {
 	x.builtinNames = map[string]string{}
 	return eachLine(b, func(line string) error {
 		x.builtin = append(x.builtin, line)
-		x.builtinNames[moduleName(line)] = line
+		x.builtinNames[kmodule.Name(line)] = line
 		return nil
 	})
 }
@@ -191,7 +186,7 @@ func (x *moduleIndex) parseBuiltinInfo(b []byte) error {
 		}
 		x.builtinInfo = append(x.builtinInfo, string(record))
 		if key == "alias" {
-			x.builtinAliases = append(x.builtinAliases, alias{pattern: value, module: moduleName(module)})
+			x.builtinAliases = append(x.builtinAliases, alias{pattern: value, module: kmodule.Name(module)})
 		}
 	}
 	return nil
@@ -200,7 +195,7 @@ func (x *moduleIndex) parseBuiltinInfo(b []byte) error {
 // resolve finds what modprobe would load for a name or an alias. It returns
 // the modules, and whether the kernel has it built in instead.
 func (x *moduleIndex) resolve(name string) (modules []string, builtin bool) {
-	id := moduleName(name)
+	id := kmodule.Name(name)
 	if _, ok := x.paths[id]; ok {
 		return []string{id}, false
 	}

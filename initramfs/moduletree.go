@@ -11,6 +11,7 @@ import (
 
 	"github.com/liveboot/liveboot/initramfs/depmod"
 	"github.com/liveboot/liveboot/pkg/fstree"
+	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // place is a folder lib/modules/<release> somewhere.
@@ -44,7 +45,7 @@ func mergeModules(places []place) (fs.FS, error) {
 				return err
 			}
 			// A link "build" or "source" leads to folders, which are not entered.
-			module := moduleName(name)
+			module := kmodule.Name(name)
 			if d.IsDir() || !isModule(name) || files[module] != "" {
 				return nil
 			}

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/liveboot/liveboot/initramfs/packed"
+	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // moduleMax bounds a module, in bytes.
@@ -56,7 +57,7 @@ func Make(fsys fs.FS) (*Index, error) {
 	}
 	modules := map[string]*module{}
 	for _, file := range files {
-		m := &module{name: moduleName(file), file: file, order: len(order)}
+		m := &module{name: kmodule.Name(file), file: file, order: len(order)}
 		if n, ok := order[plainName(file)]; ok {
 			m.order = n
 		}
@@ -91,12 +92,6 @@ func plainName(file string) string {
 		return strings.TrimSuffix(file, ext)
 	}
 	return file
-}
-
-// moduleName is the kernel's name for a module, from its file or as written in .modinfo.
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(path.Base(file), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
 }
 
 // rank is which of two modules of a name counts, the lower one: the usual order of depmod.d(5) on distributions.
@@ -148,7 +143,7 @@ func (m *module) read(fsys fs.FS) error {
 		case "depends":
 			for name := range strings.SplitSeq(value, ",") {
 				if name = strings.TrimSpace(name); name != "" {
-					m.depends = append(m.depends, moduleName(name))
+					m.depends = append(m.depends, kmodule.Name(name))
 				}
 			}
 		case "alias":

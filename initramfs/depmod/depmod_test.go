@@ -16,6 +16,7 @@ import (
 
 	"github.com/liveboot/liveboot/initramfs/depmod"
 	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/needs"
 )
 
 func gzipped(b []byte) []byte {
@@ -72,16 +73,8 @@ func TestMakeErrors(t *testing.T) {
 // TestInstalledKernel compares with what depmod itself writes for the modules of this machine.
 func TestInstalledKernel(t *testing.T) {
 	folders, _ := filepath.Glob("/lib/modules/*/kernel")
-	program, err := exec.LookPath("depmod")
-	if _, sbin := os.Stat("/sbin/depmod"); err != nil && sbin == nil {
-		program, err = "/sbin/depmod", nil
-	}
-	if len(folders) == 0 || err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI lacks depmod, or an installed kernel: %v", err)
-		}
-		t.Skip("needs depmod and an installed kernel (Debian: kmod, linux-image-amd64)")
-	}
+	needs.That(t, len(folders) > 0, "an installed kernel (Debian: linux-image-amd64)")
+	program := needs.Program(t, "depmod", "kmod")
 	for _, folder := range folders {
 		folder = filepath.Dir(folder)
 		release := filepath.Base(folder)

@@ -62,7 +62,6 @@ type machine struct {
 	mounts func(mount.Point) error
 	noLink bool
 	server http.Handler
-	paused []plan.Stage
 	steps  []string // what rd.debug would show
 }
 
@@ -225,7 +224,6 @@ func (m *machine) machine() Machine {
 		Uptime:     func() time.Duration { return 0 },
 		Base:       m.path("run/overlay"), NewRoot: m.path("sysroot"),
 		Pause: func(s plan.Stage) error {
-			m.paused = append(m.paused, s)
 			m.log("# paused before %s", s)
 			return nil
 		},

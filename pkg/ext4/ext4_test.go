@@ -3,7 +3,6 @@ package ext4_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,18 +13,13 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/ext4"
 	"github.com/liveboot/liveboot/pkg/fstree/fstreetest"
+	"github.com/liveboot/liveboot/pkg/needs"
 )
 
 // run starts a program of e2fsprogs. A machine without it skips the test and says so; in CI it is there.
 func run(t testing.TB, program string, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI lacks %s", program)
-		}
-		t.Skipf("needs %s (Debian: e2fsprogs)", program)
-	}
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(needs.Program(t, program, "e2fsprogs"), args...).CombinedOutput(); err != nil {
 		var exit *exec.ExitError
 		if program == "e2fsck" && errors.As(err, &exit) && exit.ExitCode() == 1 { // it changed what it was to change
 			return
@@ -136,15 +130,7 @@ func TestOpenErrors(t *testing.T) {
 
 // FuzzOpen reads all of a damaged image.
 func FuzzOpen(f *testing.F) {
-	dir := f.TempDir()
-	for name, content := range map[string]string{"a": "content", "b": strings.Repeat("b", 9000)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			f.Fatal(err)
-		}
-	}
-	if err := os.Symlink("a", filepath.Join(dir, "l")); err != nil {
-		f.Fatal(err)
-	}
+	dir := fstreetest.SmallFolder(f)
 	for _, options := range [][]string{{"-N", "16"}, {"-N", "16", "-t", "ext2"}, {"-N", "16", "-O", "inline_data", "-I", "256"}} {
 		image, err := os.ReadFile(mkfs(f, dir, "100K", append(options, "-b", "1024", "-m", "0", "-O", "^has_journal,^resize_inode")...))
 		if err != nil {
@@ -157,16 +143,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		names := 0
-		_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-			if names++; err != nil || names > 100 || strings.Count(name, "/") > 10 {
-				return fs.SkipAll
-			}
-			if file, err := fsys.Open(name); err == nil {
-				_, _ = io.CopyN(io.Discard, file, 1<<20)
-			}
-			return nil
-		})
+		fstreetest.Walk(fsys)
 	})
 }
 

@@ -3,7 +3,6 @@ package squashfs_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,19 +12,14 @@ import (
 	"testing/fstest"
 
 	"github.com/liveboot/liveboot/pkg/fstree/fstreetest"
+	"github.com/liveboot/liveboot/pkg/needs"
 	"github.com/liveboot/liveboot/pkg/squashfs"
 )
 
 // mksquashfs makes an image of a folder. A machine without the program skips the test and says so; in CI it is there.
 func mksquashfs(t testing.TB, folder string, options ...string) string {
 	t.Helper()
-	program, err := exec.LookPath("mksquashfs")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("CI lacks mksquashfs")
-		}
-		t.Skip("needs mksquashfs (Debian: squashfs-tools)")
-	}
+	program := needs.Program(t, "mksquashfs", "squashfs-tools")
 	image := filepath.Join(t.TempDir(), "image")
 	args := append([]string{folder, image, "-no-progress", "-quiet", "-processors", "1", "-no-xattrs"}, options...)
 	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
@@ -124,15 +118,7 @@ func TestOpenErrors(t *testing.T) {
 
 // FuzzOpen reads all of a damaged image.
 func FuzzOpen(f *testing.F) {
-	dir := f.TempDir()
-	for name, content := range map[string]string{"a": "content", "b": strings.Repeat("b", 9000)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			f.Fatal(err)
-		}
-	}
-	if err := os.Symlink("a", filepath.Join(dir, "l")); err != nil {
-		f.Fatal(err)
-	}
+	dir := fstreetest.SmallFolder(f)
 	for _, options := range [][]string{{"-noI", "-noD", "-noF", "-b", "4096"}, {"-comp", "zstd"}} {
 		image, err := os.ReadFile(mksquashfs(f, dir, append(options, "-nopad")...))
 		if err != nil {
@@ -145,15 +131,6 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		names := 0
-		_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-			if names++; err != nil || names > 100 || strings.Count(name, "/") > 10 {
-				return fs.SkipAll
-			}
-			if file, err := fsys.Open(name); err == nil {
-				_, _ = io.CopyN(io.Discard, file, 1<<20)
-			}
-			return nil
-		})
+		fstreetest.Walk(fsys)
 	})
 }

@@ -188,3 +188,32 @@ func CompareAt(t *testing.T, got fs.FS, folder string, names ...string) {
 		}
 	}
 }
+
+// SmallFolder makes a folder with two files and a symbolic link, for the seeds of a fuzz test.
+func SmallFolder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"a": "content", "b": strings.Repeat("b", 9000)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("a", filepath.Join(dir, "l")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Walk reads what can be read of a file system that may be damaged, within bounds: for fuzz tests, that nothing panics.
+func Walk(fsys fs.FS) {
+	names := 0
+	_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if names++; err != nil || names > 100 || strings.Count(name, "/") > 10 {
+			return fs.SkipAll
+		}
+		if file, err := fsys.Open(name); err == nil {
+			_, _ = io.CopyN(io.Discard, file, 1<<20)
+		}
+		return nil
+	})
+}
