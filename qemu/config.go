@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -89,6 +90,8 @@ type NIC struct {
 	Model   string
 	MAC     net.HardwareAddr
 	Network Network
+	// Tap is a tap device (tun(4)) that the card is plugged into instead, Wire a datagram socket that takes and gives Ethernet frames.
+	Tap, Wire *os.File
 }
 
 // HostAddress is the host's loopback as seen by a guest on a [User] network.
@@ -231,6 +234,9 @@ func (n NIC) fn(i int) vmtest.Fn {
 	// Without a boot ROM on the card the BIOS starts the kernel at once.
 	device := []qnetwork.DeviceModifier{qnetwork.WithNIC(qnetwork.NIC(model)), qnetwork.WithMAC(mac),
 		func(d *qnetwork.Device) error { d.Args = append(d.Args, "romfile="); return nil }}
+	if n.Tap != nil || n.Wire != nil {
+		return n.onFile(device)
+	}
 	if n.Network == Silent {
 		return qnetwork.New(qnetwork.WithDevice[hub](device...))
 	}
@@ -240,6 +246,33 @@ func (n NIC) fn(i int) vmtest.Fn {
 	}
 	return qnetwork.HostNetwork("10.0.2.0/24", mods...)
 }
+
+// onFile adds the card on the tap device or the socket.
+func (n NIC) onFile(device []qnetwork.DeviceModifier) vmtest.Fn {
+	return func(ids *vmtest.IDAllocator, o *vmtest.Options) error {
+		var end file
+		if n.Tap != nil {
+			end = file{o.AddFile(n.Tap), "tap,fd=%d,id=%s"}
+		} else {
+			end = file{o.AddFile(n.Wire), "dgram,local.type=fd,local.str=%d,id=%s"}
+		}
+		plug := func(_ string, _ *vmtest.IDAllocator, _ *vmtest.Options, d *qnetwork.NetDevice[file]) error {
+			d.Backend = end
+			return nil
+		}
+		return qnetwork.New(qnetwork.WithDevice[file](device...), plug)(ids, o)
+	}
+}
+
+// file is a back end of vmtest that is open already.
+type file struct {
+	fd     int
+	format string // of the argument, with the file's number and the id
+}
+
+func (f file) NetDev(id string) string { return fmt.Sprintf(f.format, f.fd, id) }
+
+func (file) Validate() error { return nil }
 
 // hub is a back end of vmtest: a port of a hub to which nothing else is connected.
 type hub struct{}
