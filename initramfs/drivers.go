@@ -80,9 +80,8 @@ func storageRules() (take, drop []string) {
 			"drivers/scsi/sg",
 			"drivers/scsi/osst",
 			// iSCSI and FCoE adapters, and targets, need configuration that
-			// only the live system has. Of the Fibre Channel adapters there is
-			// room for QLogic's; Emulex's would be 3 % of everything, with the
-			// NVMe target that it needs.
+			// only the live system has. A disk behind Fibre Channel is rare as
+			// a live system's own, and each of its drivers is 3 % of everything.
 			"drivers/scsi/lpfc/...",
 			"drivers/scsi/bfa/...",
 			"drivers/scsi/csiostor/...",
@@ -101,7 +100,7 @@ func storageRules() (take, drop []string) {
 			"drivers/scsi/libiscsi*",
 			"drivers/scsi/qedf/...",
 			"drivers/scsi/qedi/...",
-			"drivers/scsi/qla2xxx/tcm_qla2xxx",
+			"drivers/scsi/qla2xxx/...",
 			"drivers/scsi/qla4xxx/...",
 			"drivers/scsi/scsi_transport_iscsi",
 			"drivers/scsi/scsi_transport_srp",

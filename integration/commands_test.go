@@ -83,7 +83,7 @@ func rescueCommands(server string) []rescueCommand {
 		{"pci", "pci", `(?i)virtio|1af4`},
 		{"hostname", "hostname", `\S`},
 		{"ip", "ip addr", `10\.0\.2\.15`},
-		{"ip", "ip route", `^(?:default|0\.0\.0\.0/0) .*eth0`},
+		{"ip", "ip route", `^(?:default|0\.0\.0\.0/0) .*en\w+`},
 		{"ping", "ping -c 1 10.0.2.2", `(?i)bytes from|rtt|icmp`},
 		{"wget", "wget -O /tmp/r/answer " + server + "/answer && cat /tmp/r/answer", `^served$`},
 		{"netcat", "netcat -h; true", ""},

@@ -13,7 +13,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	s := webserver.New(t, nil)
 	s.Cut(t, "/live.iso", liveISO(t, liveiso.Config{Layout: liveiso.Squashfs}), 0.5)
-	m := boot(t, "ip=dhcp root=live:"+s.URL+"/live.iso")
+	m := boot(t, "ip=dhcp rd.kiwi.live.curl_options=--retry,2 root=live:"+s.URL+"/live.iso")
 	m.fails(fetching, `\d.* of .*\d`)
 	m.neverSaid(said(live, ""))
 }

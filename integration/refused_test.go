@@ -21,6 +21,6 @@ func TestRefused(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	m := boot(t, "ip=dhcp root=live:http://"+qemu.HostAddress+":"+port+"/live.iso")
+	m := boot(t, "ip=dhcp rd.kiwi.live.curl_options=--retry,1 root=live:http://"+qemu.HostAddress+":"+port+"/live.iso")
 	m.fails(fetching, "connection refused")
 }

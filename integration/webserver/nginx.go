@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -14,12 +17,12 @@ import (
 	"github.com/liveboot/liveboot/qemu"
 )
 
-// nginxConfig is a server that keeps everything in its own folder. The arguments: the folder, its port, what stands
-// behind `listen`, further lines, the folder with the files.
+// nginxConfig is a server that keeps everything in its own folder. The arguments: the folder, its address with the port, what stands
+// behind `listen`, further lines, the folder with the files, where errors go.
 const nginxConfig = `daemon off;
 master_process off;
 pid %[1]s/nginx.pid;
-error_log %[1]s/error.log;
+error_log %[6]s;
 events {}
 http {
 	access_log %[1]s/access.log;
@@ -30,7 +33,7 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	sendfile on;
 	server {
-		listen 127.0.0.1:%[2]d%[3]s;
+		listen %[2]s%[3]s;
 		%[4]s
 		root %[5]s;
 	}
@@ -56,21 +59,47 @@ func Nginx(t testing.TB, root string, ca *CA) string {
 		}
 	}
 	dir := t.TempDir()
-	scheme, ssl, lines := "http", "", ""
+	scheme := "http"
 	if ca != nil {
-		cert, key := files(t, ca.server(t, net.ParseIP(qemu.HostAddress)), dir)
-		scheme, ssl = "https", " ssl"
-		lines = fmt.Sprintf("ssl_certificate %s;\n\t\tssl_certificate_key %s;", cert, key)
+		scheme = "https"
 	}
 	for range portTries {
 		port := freePort(t)
-		config := fmt.Appendf(nil, nginxConfig, dir, port, ssl, lines, root)
+		config := config(t, dir, root, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), net.ParseIP(qemu.HostAddress), ca, filepath.Join(dir, "error.log"))
 		if err = startNginx(t, program, dir, config, port); err == nil {
 			return fmt.Sprintf("%s://%s:%d", scheme, qemu.HostAddress, port)
 		}
 	}
 	t.Fatalf("start nginx: %v", err)
 	return ""
+}
+
+// config is that of a server which listens on a port of an address, and of which the guest knows the address called name.
+func config(t testing.TB, dir, root, listen string, name net.IP, ca *CA, errorLog string, lines ...string) []byte {
+	t.Helper()
+	ssl := ""
+	if ca != nil {
+		cert, key := files(t, ca.server(t, name), dir)
+		ssl, lines = " ssl", append(lines, "ssl_certificate "+cert, "ssl_certificate_key "+key)
+	}
+	var all strings.Builder
+	for _, line := range lines {
+		all.WriteString(line + "; ")
+	}
+	return fmt.Appendf(nil, nginxConfig, dir, listen, ssl, all.String(), root, errorLog)
+}
+
+// Config writes the configuration of a server for the files of a folder, on the port of an address, with HTTPS if ca is not nil, and with further
+// lines, to be started as nginx -c by who has that address. It tells of its start on the standard error output.
+func Config(t testing.TB, root string, address netip.AddrPort, ca *CA, lines ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nginx.conf")
+	text := append([]byte("user root;\n"), config(t, dir, root, address.String(), net.IP(address.Addr().AsSlice()), ca, "stderr notice", lines...)...)
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // freePort is a port on the loopback that nobody listened on a moment ago.

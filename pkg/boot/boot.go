@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/liveboot/liveboot/pkg/clock"
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/handoff"
@@ -20,6 +21,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/uevent"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/network/reach"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
@@ -54,12 +56,17 @@ type Machine struct {
 	Uevents func() (Uevents, error)
 	Mounter mount.Mounter
 	Loops   loop.Attacher
-	Links   network.Kernel
-	DHCP    network.Client
+	// Network is the kernel's network, and Clients get addresses; Up's other needs come from the plan.
+	Network network.Environment
+	Clients func(network.Timeouts) map[network.Method]network.Client
+	// Reach returns a network.Environment.Reach for the image's servers.
+	Reach func([]reach.Endpoint) func(context.Context, network.Link, network.Lease) error
 	// Size, OpenTarget and Open look at devices.
 	Size       func(device string) (int64, error)
 	OpenTarget func(device string) (target.Writer, error)
 	Open       func(path string) (live.File, error)
+	// Clock is that of the machine.
+	Clock clock.Clock
 	// Uptime is the time since the kernel started.
 	Uptime func() time.Duration
 	// Base and NewRoot are where the parts of the live system, and its root, are mounted.
@@ -133,7 +140,11 @@ func (b *run) bringUp(ctx context.Context) error {
 		return err
 	})
 	group.Go(func() error {
-		_, err := stage(both, b, plan.Network, b.connect)
+		// The network outlives the stage too, but does not come up where the drivers failed.
+		live, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(both, cancel)
+		defer stop()
+		_, err := stage(live, b, plan.Network, b.connect)
 		return err
 	})
 	return group.Wait()
@@ -172,39 +183,6 @@ func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
 	return struct{}{}, fmt.Sprintf("%d drivers for %d kinds of device", counts.Drivers, counts.Kinds), nil
 }
 
-func (b *run) connect(ctx context.Context) (network.Connection, string, error) {
-	conn, err := network.Up(ctx, b.plan.Network, b.Links, b.DHCP)
-	if err != nil {
-		return conn, "", err
-	}
-	resolv := network.ResolvConf(b.plan.Network, conn.Lease)
-	if err := b.writeFile("etc/resolv.conf", resolv); err != nil {
-		return conn, "", err
-	}
-	for _, warning := range conn.Warnings {
-		b.ui.Warnf("%s", warning)
-	}
-	b.report.Network = networkReport(conn)
-	b.ui.Debugf("/etc/resolv.conf: %q, routes %v", resolv, conn.Lease.Routes)
-	what := fmt.Sprintf("%s (%v) %v from %v", conn.Link.Name, conn.Link.MAC, conn.Lease.Address, conn.Lease.Server)
-	if gateway := conn.Lease.Gateway(); gateway.IsValid() {
-		what += fmt.Sprintf(", gateway %v", gateway)
-	}
-	return conn, what, nil
-}
-
-func (b *run) open(ctx context.Context) (*fetch.Stream, string, error) {
-	image, err := fetch.Open(ctx, b.plan.Image, fetch.Environment{Roots: b.Root})
-	if err != nil {
-		return nil, "", err
-	}
-	b.report.Image.URL, b.report.Image.Size = image.URL.String(), image.Size
-	if image.Size < 0 {
-		return image, fmt.Sprintf("%v, of unknown size", image.URL), nil
-	}
-	return image, fmt.Sprintf("%v, %s", image.URL, target.MiB(image.Size)), nil
-}
-
 func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
 	disk, err := target.Prepare(b.plan.Target, image.Size, target.Environment{
 		LoadModule: b.modules.LoadWith,
@@ -217,24 +195,6 @@ func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
 	}
 	b.report.Device = disk.Device
 	return disk, fmt.Sprintf("%s of up to %s", disk.Device, target.MiB(disk.Capacity)), nil
-}
-
-func (b *run) fill(ctx context.Context, disk *target.Disk, image *fetch.Stream) (int64, string, error) {
-	began := b.Uptime()
-	counted := &countingReader{Reader: image}
-	stop := b.showProgress(&counted.n)
-	n, err := disk.Fill(ctx, counted)
-	stop()
-	if err != nil {
-		return n, "", err
-	}
-	took := b.Uptime() - began
-	b.report.Image.downloaded(n, took, image.Verified())
-	what := fmt.Sprintf("%s in %.1f s, %.1f MiB/s", target.MiB(n), took.Seconds(), b.report.Image.Rate/(1<<20))
-	if d := image.Verified(); d != (fetch.Digest{}) {
-		what += ", " + d.Algorithm + " is right"
-	}
-	return n, what, nil
 }
 
 func (b *run) mountLive(disk *target.Disk) (*live.Root, string, error) {
@@ -265,5 +225,6 @@ func (b *run) check() (handoff.Ready, string, error) {
 	if err != nil {
 		return ready, "", err
 	}
+	b.handOverNetwork()
 	return ready, "switch_root to " + ready.Init, nil
 }

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"debug/elf"
 	"encoding/binary"
@@ -23,11 +24,12 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/iso/isotest"
+	"github.com/liveboot/liveboot/pkg/kernel/clock/clocktest"
 	"github.com/liveboot/liveboot/pkg/kernel/loop/looptest"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/module/moduletest"
@@ -36,6 +38,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/uevent"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/network/reach"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
 )
@@ -62,7 +65,13 @@ type machine struct {
 	mounts func(mount.Point) error
 	noLink bool
 	server http.Handler
-	steps  []string // what rd.debug would show
+	// image is its path on the server; empty is /x.iso.
+	image string
+	// clock is what the clock shows at the start.
+	clock time.Time
+	// endpoints are the servers that the network had to reach.
+	endpoints []reach.Endpoint
+	steps     []string // what rd.debug would show
 }
 
 // program is a script whose interpreter needs none itself.
@@ -188,13 +197,24 @@ func (l links) Watch(ctx context.Context) (<-chan network.Link, error) {
 	return c, nil
 }
 
-func (links) SetUp(network.Link) error { return nil }
-
-func (links) SetMTU(network.Link, int) error { return nil }
-
-func (l links) Configure(link network.Link, lease network.Lease) error {
+func (links) Change(network.Link, network.Change) error { return nil }
+func (links) Make(network.Virtual, network.Link) error  { return nil }
+func (links) Join(network.Link, string) error           { return nil }
+func (links) Remove(network.Link, network.Lease) error  { return nil }
+func (l links) Configure(_ context.Context, link network.Link, lease network.Lease) error {
 	l.m.log("ip address replace %v dev %s", lease.Address, link.Name)
 	return nil
+}
+
+// dhcp is a Client that has a lease at once.
+type dhcp struct{ network.Client }
+
+func (dhcp) Acquire(context.Context, network.Link, func(int)) (network.Lease, error) {
+	return network.Lease{
+		Method:  network.DHCP4,
+		Address: netip.MustParsePrefix("10.0.2.15/24"), Server: netip.MustParseAddr("10.0.2.2"), Resolvers: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
+		Routes: []network.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.2.2")}},
+	}, nil
 }
 
 func (m *machine) machine() Machine {
@@ -211,12 +231,14 @@ func (m *machine) machine() Machine {
 		Uevents: func() (Uevents, error) { return noEvents{make(chan struct{})}, nil },
 		Mounter: mounttest.Recorder{Log: func(c string) { m.log("%s", c) }, OnMount: m.mount},
 		Loops:   &looptest.Recorder{Log: func(c string) { m.log("%s", c) }},
-		Links:   links{m},
-		DHCP: func(context.Context, network.Link, func(int)) (network.Lease, error) {
-			return network.Lease{
-				Address: netip.MustParsePrefix("10.0.2.15/24"), Server: netip.MustParseAddr("10.0.2.2"), Resolvers: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
-				Routes: []network.Route{{Destination: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("10.0.2.2")}},
-			}, nil
+		Network: network.Environment{Kernel: links{m}},
+		Clients: func(network.Timeouts) map[network.Method]network.Client {
+			return map[network.Method]network.Client{network.DHCP4: dhcp{}}
+		},
+		Clock: &clocktest.Recorder{Start: m.clock, Log: func(c string) { m.log("%s", c) }},
+		Reach: func(endpoints []reach.Endpoint) func(context.Context, network.Link, network.Lease) error {
+			m.endpoints = endpoints
+			return func(context.Context, network.Link, network.Lease) error { return nil }
 		},
 		Size:       func(string) (int64, error) { return int64(len(image)+4095) / 4096 * 4096, nil },
 		OpenTarget: func(string) (target.Writer, error) { return m, nil },
@@ -260,7 +282,7 @@ func (m *machine) boot(options string) error {
 	}
 	server := httptest.NewServer(m.server)
 	defer server.Close()
-	p, err := plan.Parse(cmdline.Parse("root=live:" + server.URL + "/x.iso " + options))
+	p, err := plan.Parse(cmdline.Parse("root=live:" + server.URL + cmp.Or(m.image, "/x.iso") + " " + options))
 	if err != nil {
 		m.t.Fatalf("plan: %v", err)
 	}
@@ -347,7 +369,7 @@ func golden(t *testing.T, name, got string) {
 	if err != nil {
 		t.Fatalf("%v (go test ./pkg/boot -update writes it)", err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := gocmp.Diff(string(want), got); diff != "" {
 		t.Errorf("Run did (-want +got):\n%s", diff)
 	}
 }
@@ -382,12 +404,18 @@ func TestRunErrors(t *testing.T) {
 		{"too little memory", "", func(m *machine) { m.memory = 1 << 10 }, plan.Target, "are available", "more memory"},
 		{"RAM disk too small", "ramdisk_size=4", nil, plan.Target, "larger than the RAM disk", "take ramdisk_size= off"},
 		{"wrong digest", wrongSum, nil, plan.Fetch, "is not the expected one", "compare with sha256sum"},
-		{"cut off", "", func(m *machine) {
-			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		{"cut off, and then gone", "", func(m *machine) {
+			var cut bool
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if cut || strings.Contains(r.URL.Path, ".sha") {
+					http.NotFound(w, r)
+					return
+				}
+				cut = true
 				w.Header().Set("Content-Length", fmt.Sprint(len(image)))
 				w.Write(image[:len(image)-1])
 			})
-		}, plan.Fetch, "unexpected EOF", "connection was cut"},
+		}, plan.Fetch, "404 Not Found", "check the path"},
 		{"truncated on the server", "", func(m *machine) {
 			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(image[:len(image)-2048]) })
 		}, plan.Fetch, "truncated", "incomplete"},

@@ -20,15 +20,14 @@ func explained(m Machine, debugf func(format string, args ...any)) Machine {
 	}
 	m.Mounter = explainedMounter{m.Mounter, debugf}
 	m.Loops = explainedLoops{m.Loops, debugf}
-	m.Links = explainedLinks{m.Links, debugf}
-	ask := m.DHCP
-	m.DHCP = func(ctx context.Context, l network.Link, attempted func(int)) (network.Lease, error) {
-		lease, err := ask(ctx, l, func(n int) {
-			debugf("%s: DHCP request %d", l.Name, n)
-			attempted(n)
-		})
-		debugf("%s: lease of %v for %v%s", l.Name, lease.Address, lease.Valid, but(err))
-		return lease, err
+	m.Network.Kernel = explainedNetwork{m.Network.Kernel, debugf}
+	clients := m.Clients
+	m.Clients = func(t network.Timeouts) map[network.Method]network.Client {
+		all := clients(t)
+		for method, client := range all {
+			all[method] = explainedClient{client, method, debugf}
+		}
+		return all
 	}
 	return m
 }
@@ -94,12 +93,12 @@ func (e explainedLoops) Detach(device string) error {
 	return e.Attacher.Detach(device)
 }
 
-type explainedLinks struct {
+type explainedNetwork struct {
 	network.Kernel
 	debugf
 }
 
-func (e explainedLinks) Watch(ctx context.Context) (<-chan network.Link, error) {
+func (e explainedNetwork) Watch(ctx context.Context) (<-chan network.Link, error) {
 	links, err := e.Kernel.Watch(ctx)
 	if err != nil {
 		return nil, err
@@ -118,12 +117,46 @@ func (e explainedLinks) Watch(ctx context.Context) (<-chan network.Link, error) 
 	return told, nil
 }
 
-func (e explainedLinks) SetUp(l network.Link) error {
-	e.debugf("ip link set %s up", l.Name)
-	return e.Kernel.SetUp(l)
+func (e explainedNetwork) Change(l network.Link, c network.Change) error {
+	err := e.Kernel.Change(l, c)
+	e.debugf("ip link set %s %+v%s", l.Name, c, but(err))
+	return err
 }
 
-func (e explainedLinks) Configure(l network.Link, lease network.Lease) error {
-	e.debugf("ip address replace %v dev %s, routes %v", lease.Address, l.Name, lease.Routes)
-	return e.Kernel.Configure(l, lease)
+func (e explainedNetwork) Make(v network.Virtual, parent network.Link) error {
+	err := e.Kernel.Make(v, parent)
+	e.debugf("ip link add %s: %+v%s", v.LinkName(), v, but(err))
+	return err
+}
+
+func (e explainedNetwork) Join(port network.Link, master string) error {
+	err := e.Kernel.Join(port, master)
+	e.debugf("ip link set %s master %s%s", port.Name, master, but(err))
+	return err
+}
+
+func (e explainedNetwork) Configure(ctx context.Context, l network.Link, lease network.Lease) error {
+	err := e.Kernel.Configure(ctx, l, lease)
+	e.debugf("ip address replace %v dev %s, routes %v%s", lease.Address, l.Name, lease.Routes, but(err))
+	return err
+}
+
+func (e explainedNetwork) Remove(l network.Link, lease network.Lease) error {
+	e.debugf("ip address del %v dev %s", lease.Address, l.Name)
+	return e.Kernel.Remove(l, lease)
+}
+
+type explainedClient struct {
+	network.Client
+	method network.Method
+	debugf
+}
+
+func (e explainedClient) Acquire(ctx context.Context, l network.Link, attempt func(int)) (network.Lease, error) {
+	lease, err := e.Client.Acquire(ctx, l, func(n int) {
+		e.debugf("%s: %s: try %d", l.Name, e.method, n)
+		attempt(n)
+	})
+	e.debugf("%s: %s: lease of %v for %v from %v%s", l.Name, e.method, lease.Address, lease.Valid, lease.Server, but(err))
+	return lease, err
 }

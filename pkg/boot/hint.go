@@ -12,11 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/fetch/ftp"
 	"github.com/liveboot/liveboot/pkg/fetch/httpx"
+	"github.com/liveboot/liveboot/pkg/fetch/tftp"
 	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
 )
@@ -46,8 +49,13 @@ func hints() []hint {
 		{status(401, 403), "the server does not let us read the image: check its permissions"},
 		{as[*httpx.StatusError], "look at the server's log"},
 		{as[*httpx.RedirectError], "look at the server's redirects, or write the address they lead to into root=live:"},
-		{as[*httpx.StallError], "the server or the network between stopped; look at the server's log and at the cable"},
+		{as[*fetch.StallError], "the server or the network between stopped; look at the server's log and at the cable"},
 		{as[*fetch.DigestError], "the file on the server is another one, or damaged, or the digest on the kernel command line is out of date: compare with sha256sum on the server"},
+		{as[*fetch.SignatureError], "nothing that is not signed by the site's key is booted: sign the file with the digest, or mend the key (rd.liveboot.key=, or /etc/liveboot/keys in the initramfs)"},
+		{as[*fetch.UnframedError], "put the image's digest beside it (<url>.sha256), or into rd.liveboot.sha256="},
+		{as[*fetch.MaxTimeError], "raise --max-time in rd.kiwi.live.curl_options=, or look for what makes the network slow"},
+		{as[*ftp.ReplyError], "check the path, and the name and the password in root=live:, against the server's log"},
+		{as[*tftp.ReplyError], "check the path in root=live: against the files on the TFTP server"},
 		{notYetValid, "the clock of this machine is wrong: set it in the firmware"},
 		{as[x509.CertificateInvalidError], "the server's certificate is not valid any more: renew it (or the clock of this machine runs ahead)"},
 		{as[x509.UnknownAuthorityError], "the server's certificate is of an authority that is not in this image: put its certificate into the image as /etc/ssl/certs/<name>.pem (mkinitramfs -file)"},
@@ -66,6 +74,7 @@ func hints() []hint {
 		{inStage(plan.Devices, fs.ErrNotExist), "kernel and initrd do not belong together: put both files of one build on the server"},
 		{inStage(plan.Live, nil), "the image may be damaged: look at the kernel's messages (dmesg in the shell), and compare the file's checksum with the original"},
 		{inStage(plan.Overlay, nil), "look at the kernel's messages (dmesg in the shell); if rootflags= is on the command line, try without"},
+		{is(network.ErrNoAnswer), "the interfaces have addresses, but no packet comes back from the server in root=live:: check its name and port, that it runs, the gateway, and firewalls"},
 		{inStage(plan.Network, nil), "check cable, switch port and DHCP server; a missing driver is seen in the shell with `ip link` and `dmesg`"},
 	}
 }

@@ -3,17 +3,25 @@ package boot
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
+	"github.com/liveboot/liveboot/pkg/kernel/clock"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/kernel/uevent"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/network/arp"
+	"github.com/liveboot/liveboot/pkg/network/dhcp4"
+	"github.com/liveboot/liveboot/pkg/network/dhcp6"
+	"github.com/liveboot/liveboot/pkg/network/reach"
+	"github.com/liveboot/liveboot/pkg/network/router"
+	"github.com/liveboot/liveboot/pkg/network/rtnl"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
 )
@@ -34,11 +42,16 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 		Modules: func(s device.Spec) (Modules, error) {
 			return module.Open("/", version, module.System{}, module.Options{Blacklist: s.Blacklist, Parameters: s.Parameters})
 		},
-		Uevents:    func() (Uevents, error) { return uevent.Listen() },
-		Mounter:    mount.System{},
-		Loops:      loop.System{},
-		Links:      network.System{},
-		DHCP:       network.DHCPv4,
+		Uevents: func() (Uevents, error) { return uevent.Listen() },
+		Mounter: mount.System{},
+		Loops:   loop.System{},
+		Network: network.Environment{
+			Kernel: &rtnl.System{}, Prober: arp.Prober{},
+			Prepare: func(l network.Link) error { return router.Prepare("/proc/sys", l.Name) },
+		},
+		Clients:    clients,
+		Clock:      clock.System{},
+		Reach:      reach.Any,
 		Size:       block.Size,
 		OpenTarget: func(device string) (target.Writer, error) { return block.OpenWriter(device) },
 		Open:       func(path string) (live.File, error) { return os.Open(path) },
@@ -46,4 +59,11 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 		Base:       live.DefaultBase, NewRoot: NewRoot,
 		Pause: pause,
 	}, nil
+}
+
+// clients returns those of the running kernel.
+func clients(t network.Timeouts) map[network.Method]network.Client {
+	all := dhcp6.Clients(t)
+	all[network.DHCP4] = dhcp4.Client{Firmware: dhcp4.ReadFirmware(os.DirFS("/sys"), runtime.GOARCH)}
+	return all
 }

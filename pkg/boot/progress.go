@@ -1,9 +1,7 @@
 package boot
 
 import (
-	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -13,15 +11,16 @@ import (
 // server that a person wants to see.
 const progressInterval = 200 * time.Millisecond
 
-// showProgress tells the console of the download until stop is called.
-func (b *run) showProgress(done *atomic.Int64) (stop func()) {
+// showProgress tells the console of the download until stop is called. received returns how much there is, and of how much (or -1).
+func (b *run) showProgress(received func() (n, size int64)) (stop func()) {
 	end := make(chan struct{})
 	var shown sync.WaitGroup
 	shown.Go(func() {
 		tick := time.NewTicker(progressInterval)
 		defer tick.Stop()
 		for {
-			b.ui.Progress(string(plan.Fetch), done.Load(), b.report.Image.Size)
+			n, size := received()
+			b.ui.Progress(string(plan.Fetch), n, size)
 			select {
 			case <-tick.C:
 			case <-end:
@@ -34,16 +33,4 @@ func (b *run) showProgress(done *atomic.Int64) (stop func()) {
 		shown.Wait()
 		b.ui.ProgressDone()
 	}
-}
-
-// countingReader counts what is read.
-type countingReader struct {
-	io.Reader
-	n atomic.Int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n.Add(int64(n))
-	return n, err
 }

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -37,11 +38,12 @@ type StageReport struct {
 
 // A NetworkReport tells which link was used.
 type NetworkReport struct {
-	Interface string `json:"interface"`
-	MAC       string `json:"mac"`
-	Address   string `json:"address"`
-	Gateway   string `json:"gateway,omitempty"`
-	Server    string `json:"server"`
+	Interface string         `json:"interface"`
+	MAC       string         `json:"mac"`
+	Method    network.Method `json:"method"`
+	Address   string         `json:"address"`
+	Gateway   string         `json:"gateway,omitempty"`
+	Server    string         `json:"server,omitempty"`
 }
 
 // An ImageReport tells where the image came from.
@@ -68,19 +70,32 @@ func newReport(m Machine) Report {
 	return Report{Version: m.Version, Kernel: m.Release}
 }
 
-// imageVersion reads the version that mkinitramfs wrote into the image.
-func imageVersion(root fs.FS) string {
-	var image struct{ Version string }
-	data, err := fs.ReadFile(root, "etc/liveboot/image.json")
-	if err != nil || json.Unmarshal(data, &image) != nil || image.Version == "" {
-		return "of unknown version"
-	}
-	return image.Version
+// about is what mkinitramfs wrote into the image.
+type about struct {
+	Version string
+	Date    time.Time
 }
 
-func networkReport(c network.Connection) NetworkReport {
-	r := NetworkReport{Interface: c.Link.Name, MAC: c.Link.MAC.String(), Address: c.Lease.Address.String(), Server: c.Lease.Server.String()}
-	if gateway := c.Lease.Gateway(); gateway.IsValid() {
+// imageOf reads it; what cannot be read is empty.
+func imageOf(root fs.FS) about {
+	var a about
+	data, err := fs.ReadFile(root, "etc/liveboot/image.json")
+	if err != nil || json.Unmarshal(data, &a) != nil {
+		return about{}
+	}
+	return a
+}
+
+// imageVersion returns the image's version for people.
+func imageVersion(root fs.FS) string { return cmp.Or(imageOf(root).Version, "of unknown version") }
+
+func networkReport(a network.Active) NetworkReport {
+	lease := a.Leases[0]
+	r := NetworkReport{Interface: a.Link.Name, MAC: a.Link.MAC.String(), Method: lease.Method, Address: lease.Address.String()}
+	if lease.Server.IsValid() {
+		r.Server = lease.Server.String()
+	}
+	if gateway := lease.Gateway(); gateway.IsValid() {
 		r.Gateway = gateway.String()
 	}
 	return r

@@ -14,6 +14,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/plan"
 )
 
@@ -38,6 +39,7 @@ type run struct {
 	modules    Modules
 	uevents    Uevents
 	devices    *device.Manager
+	network    *network.Network
 	background sync.WaitGroup
 
 	mu     sync.Mutex // guards report.Stages and paused, which stages that run beside each other use
@@ -51,6 +53,9 @@ func newRun(p plan.Plan, m Machine, ui Console) *run {
 
 // close ends what runs beside the stages.
 func (b *run) close() {
+	if b.network != nil {
+		b.network.Close()
+	}
 	if b.uevents != nil {
 		_ = b.uevents.Close() // its end is all that is wanted of it
 	}

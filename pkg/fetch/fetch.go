@@ -1,166 +1,144 @@
 // Package fetch opens a URL as an image.
 //
-// A Source is data: where the image is and how to trust it. Open gives a Stream, which is read to its end; a stream that ends
-// before its announced length, or whose digest is another than the one asked for, ends with an error and never with io.EOF.
+// A Source is data: where the image is, how to ask for it, and how to trust it. Open gives a Stream, which is read to its end. What
+// Read gives is the image and nothing else: it returns io.EOF only after the whole image, with the announced length and the digest that
+// is known.
+//
+// In between, connections may break, stall, be refused, or be answered with an error that passes: the download is taken up where it
+// stopped, at the same server or at a mirror, for as long as Patience and Options allow. Bytes of two connections are put together only
+// if a strong validator (RFC 9110 section 8.8), the digest, or the bytes themselves prove that they are of the same file. If they are
+// not, Read returns a *RestartError, and the next Read begins anew with the first byte.
 package fetch
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"net"
 	"time"
-
-	"github.com/liveboot/liveboot/pkg/fetch/httpx"
 )
 
 // A Source says where an image is.
 type Source struct {
 	// URLs hold the same image; they are tried in this order.
 	URLs []URL
-	// Digest of the image as it travels; the zero Digest asks for none.
+	// Digest of the image as it travels. If it is the zero Digest, that in the file "<url>.sha256" or "<url>.sha512" is used, where there
+	// is one.
 	Digest Digest
-	// Insecure accepts any certificate.
-	Insecure bool
-	// Proxy for HTTP and HTTPS; empty for none.
-	Proxy URL
+	// Signature verifies the file that holds the digest. If it is not nil there must be such a file, and it must be signed.
+	Signature Verifier
+	// Options say how to ask.
+	Options
 }
 
-// A Scheme is a wire protocol.
-type Scheme struct {
-	Name string
-	Doc  string
-	open func(context.Context, Source, URL, Environment) (*httpx.Body, error)
-}
-
-// Schemes returns the protocols, in the order in which they are documented.
-func Schemes() []Scheme {
-	return []Scheme{
-		{"http", "HTTP/1.1", openHTTP},
-		{"https", "HTTP over TLS 1.2 and later, HTTP/2 where the server has it", openHTTP},
-	}
-}
-
-// Supported reports whether a URL of that scheme can be opened.
-func Supported(scheme string) bool {
-	return slices.ContainsFunc(Schemes(), func(s Scheme) bool { return s.Name == scheme })
-}
-
-// Environment is what a protocol takes from the machine.
+// Environment is what a download takes from the machine.
 type Environment struct {
 	// Roots is the path of the root folder: below it a site's own certificates are looked for.
 	Roots string
-	// Stall is how long a server may send nothing before it is given up; 0 means DefaultStall.
+	// Stall is how long a server may send nothing before the connection is given up; 0 means DefaultStall. Options.SpeedTime goes before it.
 	Stall time.Duration
+	// Patience says for how long servers are tried.
+	Patience Patience
+	// Report is told what happens, one event after the other; nil for nobody. Nothing is read while it runs.
+	Report func(Event)
+	// Decompress looks at the beginning of r, and returns a reader of what is compressed in it, and the name of the compression; or one of
+	// the same bytes, and "". name is that of the file. It may read ahead. A reader that is also an io.Closer is closed. It is nil if
+	// nothing is to be decompressed.
+	Decompress func(r io.Reader, name string) (io.Reader, string, error)
+
+	// connect takes the place of the network in tests.
+	connect func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // DefaultStall leaves a congested network time to recover, but not a person at the console time to give up hope.
 const DefaultStall = 60 * time.Second
 
-func openHTTP(ctx context.Context, s Source, u URL, e Environment) (*httpx.Body, error) {
-	options := httpx.Options{Root: e.Roots, Insecure: s.Insecure, Stall: e.Stall}
-	if s.Proxy != "" {
-		proxy, err := s.Proxy.parse()
-		if err != nil {
-			return nil, err
-		}
-		options.Proxy = proxy
+// withDefaults fills in what zero stands for.
+func (o Options) withDefaults(e Environment) Options {
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = DefaultConnectTimeout
 	}
-	target, err := u.parse()
-	if err != nil {
-		return nil, err
+	if o.SpeedTime == 0 {
+		o.SpeedTime = e.Stall
 	}
-	return httpx.Get(ctx, target, options)
+	if o.UserAgent == "" {
+		o.UserAgent = DefaultUserAgent
+	}
+	if o.MaxRedirects == nil {
+		n := DefaultMaxRedirects
+		o.MaxRedirects = &n
+	}
+	return o
 }
 
-// A Stream is an image on its way.
+// A Stream is an image on its way. It is read by one goroutine at a time; Received may be called by another.
 type Stream struct {
-	// URL is where it comes from, after redirects.
+	// URL is where it comes from, after redirects. A mirror that takes over in the middle does not change it.
 	URL URL
-	// Size in bytes, or -1 if the server did not announce it.
+	// Size in bytes, or -1 if it is not known: the server did not announce it, or the image is compressed. Another beginning may change it.
 	Size int64
+	// Compression is the name of the compression in which it travels; empty for none.
+	Compression string
+	// Ranges tells that the server said it can begin at an offset.
+	Ranges bool
 
-	body   *httpx.Body
-	digest *verifier
-	read   int64
+	download *download
+	tap      *tap // what reader reads
+	reader   io.Reader
+	err      error
 }
 
-// Open connects to the first of the source's URLs that answers. Its error joins those of all of them.
+// Open asks for the image, and returns when its first bytes can be read. Its error is a *SourceError if no server has it.
 func Open(ctx context.Context, s Source, e Environment) (*Stream, error) {
 	if e.Stall == 0 {
 		e.Stall = DefaultStall
 	}
-	var errs []error
-	for _, u := range s.URLs {
-		stream, err := openURL(ctx, s, u, e)
+	e.Patience = e.Patience.withDefaults()
+	s.Options = s.Options.withDefaults(e)
+	d, err := newDownload(ctx, s, e)
+	if err != nil {
+		return nil, err
+	}
+	stream := &Stream{download: d}
+	if err := stream.begin(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return stream, nil
+}
+
+// begin connects, and looks at how the image is compressed.
+func (s *Stream) begin() error {
+	d := s.download
+	for {
+		if d.conn == nil && d.err == nil {
+			d.err = d.connect()
+		}
+		if d.err != nil && d.err != io.EOF {
+			return d.err
+		}
+		s.URL, s.Size, s.Ranges, s.Compression = d.at, d.size, d.ranges, ""
+		s.tap = &tap{download: d}
+		s.reader = s.tap
+		if d.env.Decompress == nil {
+			return nil
+		}
+		reader, kind, err := d.env.Decompress(s.tap, d.current.url.base())
 		if err == nil {
-			return stream, nil
+			if kind != "" {
+				s.Size = -1
+			}
+			s.reader, s.Compression = reader, kind
+			return nil
 		}
-		errs = append(errs, fmt.Errorf("get %v: %w", u, err))
-		if ctx.Err() != nil {
-			break
+		// Nobody has read anything yet, so that a new beginning is nobody's business.
+		var restart *RestartError
+		switch own := s.tap.end(); {
+		case errors.As(own, &restart):
+		case own != nil && own != io.EOF:
+			return own
+		default:
+			return s.undecodable(err)
 		}
 	}
-	return nil, errors.Join(errs...)
 }
-
-func openURL(ctx context.Context, s Source, u URL, e Environment) (*Stream, error) {
-	for _, scheme := range Schemes() {
-		if scheme.Name != u.Scheme() {
-			continue
-		}
-		body, err := scheme.open(ctx, s, u, e)
-		if err != nil {
-			return nil, err
-		}
-		digest, err := newVerifier(s.Digest)
-		if err != nil {
-			return nil, errors.Join(err, body.Close())
-		}
-		return &Stream{URL: URL(body.URL), Size: body.Size, body: body, digest: digest}, nil
-	}
-	return nil, fmt.Errorf("the scheme %q is none of %s", u.Scheme(), strings.Join(schemeNames(), ", "))
-}
-
-func schemeNames() []string {
-	var names []string
-	for _, s := range Schemes() {
-		names = append(names, s.Name)
-	}
-	return names
-}
-
-// Read reads the image. It returns io.EOF only after the whole image, with the announced length and the asked digest.
-func (s *Stream) Read(p []byte) (int, error) {
-	n, err := s.body.Read(p)
-	s.digest.Write(p[:n])
-	s.read += int64(n)
-	if err == nil {
-		return n, nil
-	}
-	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return n, fmt.Errorf("get %v: after %d of %s bytes: %w", s.URL, s.read, s.size(), err)
-	}
-	if s.Size >= 0 && s.read != s.Size {
-		return n, fmt.Errorf("get %v: the server ended the image after %d of %d bytes: %w", s.URL, s.read, s.Size, io.ErrUnexpectedEOF)
-	}
-	if err := s.digest.check(); err != nil {
-		return n, fmt.Errorf("get %v: %w", s.URL, err)
-	}
-	return n, io.EOF
-}
-
-func (s *Stream) size() string {
-	if s.Size < 0 {
-		return "an unknown number of"
-	}
-	return fmt.Sprint(s.Size)
-}
-
-// Verified returns the digest that the stream was checked against after its end; the zero Digest if none was asked for.
-func (s *Stream) Verified() Digest { return s.digest.want }
-
-// Close gives the connection up.
-func (s *Stream) Close() error { return s.body.Close() }

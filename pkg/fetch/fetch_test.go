@@ -5,295 +5,234 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/tls"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/liveboot/liveboot/pkg/fetch/httpx"
+	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
 )
 
 // image is larger than the buffers on the way, and no multiple of anything.
-var image = bytes.Repeat([]byte("0123456789abcdef\n"), 70001)
+var image = noise(1, 1190017)
 
-// faults is a server that shows each of a server's ways to go wrong.
-func faults(t *testing.T) *http.ServeMux {
-	t.Helper()
-	mux := http.NewServeMux()
-	mux.HandleFunc("/good", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(image)))
-		w.Write(image)
-	})
-	mux.HandleFunc("/chunked", func(w http.ResponseWriter, _ *http.Request) {
-		w.Write(image[:1000])
-		w.(http.Flusher).Flush()
-		w.Write(image[1000:])
-	})
-	cut := func(announce bool, at int) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			if announce {
-				w.Header().Set("Content-Length", fmt.Sprint(len(image)))
-			}
-			w.Write(image[:at])
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
+// noise is data in which no part is like another.
+func noise(seed uint64, n int) []byte {
+	data := make([]byte, n+8)
+	random := rand.NewPCG(seed, 0)
+	for i := 0; i < n; i += 8 {
+		v := random.Uint64()
+		for j := range 8 {
+			data[i+j] = byte(v >> (8 * j))
 		}
 	}
-	mux.HandleFunc("/cut-at-1", cut(true, 1))
-	mux.HandleFunc("/cut-in-the-middle", cut(true, len(image)/2))
-	mux.HandleFunc("/cut-before-the-last", cut(true, len(image)-1))
-	mux.HandleFunc("/cut-chunked", cut(false, len(image)/2))
-	mux.HandleFunc("/stall", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", fmt.Sprint(len(image)))
-		w.Write(image[:len(image)/2])
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	mux.HandleFunc("/silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	mux.HandleFunc("/503", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) })
-	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/good?token=secret", http.StatusFound)
-	})
-	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
-	mux.HandleFunc("/gzip", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Encoding", "gzip")
-		w.Write(image)
-	})
-	return mux
+	return data[:n]
 }
 
-func get(t *testing.T, s Source, e Environment) ([]byte, *Stream, error) {
+// strong is the image with a validator, and changed another one of the same size.
+var (
+	strong  = fetchtest.File{Data: image, ETag: `"one"`}
+	dated   = fetchtest.File{Data: image, Modified: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	bare    = fetchtest.File{Data: image}
+	changed = fetchtest.File{Data: noise(2, len(image)), ETag: `"two"`}
+	longer  = fetchtest.File{Data: noise(3, len(image)+7), ETag: `"three"`}
+)
+
+func digestOf(data []byte) Digest {
+	sum := sha256.Sum256(data)
+	return Digest{"sha256", hex.EncodeToString(sum[:])}
+}
+
+// hasty makes tests quick that cannot run in a bubble.
+var hasty = Patience{Silent: 200 * time.Millisecond, Unknown: 50 * time.Millisecond, Delay: time.Millisecond, MaxDelay: 4 * time.Millisecond}
+
+// events records what was reported.
+type events struct {
+	mutex sync.Mutex
+	all   []Event
+}
+
+func (e *events) report(event Event) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.all = append(e.all, event)
+}
+
+// kinds returns the names of the events in their order, without retries.
+func (e *events) kinds() string {
+	var names []string
+	for _, event := range e.all {
+		if name := strings.TrimPrefix(fmt.Sprintf("%T", event), "fetch."); name != "Retrying" {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+func (e *events) waits() []time.Duration {
+	var waits []time.Duration
+	for _, event := range e.all {
+		if r, ok := event.(Retrying); ok {
+			waits = append(waits, r.Delay)
+		}
+	}
+	return waits
+}
+
+// A copy is what a reader of a stream has in the end.
+type copied struct {
+	data     []byte
+	restarts int
+	stream   *Stream
+	events
+}
+
+// get reads a source as a device is filled: a new beginning overwrites what is there.
+func get(t *testing.T, s Source, e Environment) (*copied, error) {
 	t.Helper()
+	c := &copied{}
+	if e.Roots == "" {
+		e.Roots = t.TempDir()
+	}
+	e.Report = c.report
 	stream, err := Open(t.Context(), s, e)
 	if err != nil {
-		return nil, nil, err
+		return c, err
 	}
 	defer stream.Close()
-	data, err := io.ReadAll(stream)
-	return data, stream, err
+	c.stream = stream
+	err = c.readAll(stream)
+	for _, event := range c.all {
+		if event.String() == "" {
+			t.Errorf("%T.String() is empty", event)
+		}
+	}
+	return c, err
+}
+
+func (c *copied) readAll(r io.Reader) error {
+	block := make([]byte, 100_000)
+	for {
+		n, err := r.Read(block)
+		c.data = append(c.data, block[:n]...)
+		var restart *RestartError
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.As(err, &restart):
+			c.restarts++
+			c.data = c.data[:0]
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// in runs a test in a bubble, in which time passes by itself, with a network in memory.
+func in(t *testing.T, test func(*testing.T, *fetchtest.Network)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := fetchtest.NewNetwork()
+		defer network.Close()
+		test(t, network)
+	})
+}
+
+func source(urls ...string) Source {
+	var s Source
+	for _, u := range urls {
+		s.URLs = append(s.URLs, URL(u))
+	}
+	return s
 }
 
 func TestGet(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	sum256, sum512 := sha256.Sum256(image), sha512.Sum512(image)
-	right, wrong := Digest{"sha256", hex.EncodeToString(sum256[:])}, Digest{"sha512", strings.Repeat("0", 128)}
-	right512 := Digest{"sha512", hex.EncodeToString(sum512[:])}
+	sum := sha512.Sum512(image)
+	right512, wrong := Digest{"sha512", hex.EncodeToString(sum[:])}, Digest{"sha512", strings.Repeat("0", 128)}
 	for _, tt := range []struct {
-		path    string
+		name    string
+		answer  fetchtest.Answer
 		digest  Digest
-		wantErr string // empty: the image
+		wantErr string
 	}{
-		{"/good", Digest{}, ""},
-		{"/good", right, ""},
-		{"/good", right512, ""},
-		{"/good", wrong, "is not the expected one: its sha512 is " + right512.Hex + ", expected " + wrong.Hex},
-		{"/chunked", right, ""},
-		{"/redirect", Digest{}, ""},
-		{"/cut-at-1", Digest{}, "after 1 of 1190017 bytes: unexpected EOF"},
-		{"/cut-in-the-middle", Digest{}, "after 595008 of 1190017 bytes: unexpected EOF"},
-		{"/cut-before-the-last", Digest{}, "after 1190016 of 1190017 bytes: unexpected EOF"},
-		{"/cut-chunked", Digest{}, "unexpected EOF"},
-		{"/stall", Digest{}, "the server sent nothing for 300ms"},
-		{"/silent", Digest{}, "the server sent nothing for 300ms"},
-		{"/404", Digest{}, "the server answered 404 Not Found"},
-		{"/503", Digest{}, "the server answered 503 Service Unavailable"},
-		{"/loop", Digest{}, "stopped after 50 redirects"},
-		{"/gzip", Digest{}, "Content-Encoding gzip"},
-	} {
-		t.Run(tt.path+" "+tt.digest.Algorithm, func(t *testing.T) {
-			s := Source{URLs: []URL{URL(server.URL + tt.path)}, Digest: tt.digest}
-			data, stream, err := get(t, s, Environment{Roots: t.TempDir(), Stall: 300 * time.Millisecond})
-			switch {
-			case tt.wantErr == "":
-				if err != nil || !bytes.Equal(data, image) || stream.Verified() != tt.digest {
-					t.Errorf("get = %d bytes, error %v, want the image of %d bytes", len(data), err, len(image))
-				}
-			case err == nil || !strings.Contains(err.Error(), tt.wantErr):
-				t.Errorf("get = %d bytes, error %v, want an error with %q", len(data), err, tt.wantErr)
-			}
-		})
-	}
-}
-
-func TestMirrors(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	closed := httptest.NewServer(nil)
-	closed.Close()
-	dead, good := URL(closed.URL+"/x"), URL(server.URL+"/good")
-	data, stream, err := get(t, Source{URLs: []URL{dead, URL(server.URL + "/404"), good}}, Environment{Roots: t.TempDir()})
-	if err != nil || !bytes.Equal(data, image) || stream.URL != good {
-		t.Errorf("get from the third mirror = %d bytes, %v", len(data), err)
-	}
-	_, _, err = get(t, Source{URLs: []URL{dead, URL(server.URL + "/404")}}, Environment{Roots: t.TempDir()})
-	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), "404") {
-		t.Errorf("get from two bad mirrors = %v, want an error that names what is wrong with both", err)
-	}
-}
-
-func TestTLS(t *testing.T) {
-	secure := httptest.NewTLSServer(faults(t))
-	defer secure.Close()
-	plain := httptest.NewServer(http.RedirectHandler(secure.URL+"/good", http.StatusFound))
-	defer plain.Close()
-	downgrade := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
-	defer downgrade.Close()
-	site := t.TempDir()
-	for i, s := range []*httptest.Server{secure, downgrade} {
-		writePEM(t, filepath.Join(site, "etc/ssl/certs", fmt.Sprintf("%d.pem", i)), s.Certificate().Raw)
-	}
-	for _, tt := range []struct {
-		name     string
-		url      string
-		root     string
-		insecure bool
-		wantErr  string
-	}{
-		{"site's authority", secure.URL + "/good", site, false, ""},
-		{"redirect to https", plain.URL, site, false, ""},
-		{"unknown authority", secure.URL + "/good", t.TempDir(), false, "certificate signed by unknown authority"},
-		{"unknown authority behind a redirect", plain.URL, t.TempDir(), false, "certificate signed by unknown authority"},
-		{"unknown authority but insecure", secure.URL + "/good", t.TempDir(), true, ""},
-		{"redirect to http", downgrade.URL, site, false, "redirects from https to http"},
+		{"plain", fetchtest.Answer{}, Digest{}, ""},
+		{"SHA-256", fetchtest.Answer{}, digestOf(image), ""},
+		{"SHA-512", fetchtest.Answer{}, right512, ""},
+		{"wrong digest", fetchtest.Answer{}, wrong, "is not the expected one: its sha512 is " + right512.Hex + ", expected " + wrong.Hex},
+		{"chunks", fetchtest.Answer{Header: map[string]string{"Content-Length": ""}}, digestOf(image), ""},
+		{"ends with the connection, digest known", fetchtest.Answer{Break: fetchtest.EndOfConnection, At: len(image)}, digestOf(image), ""},
+		{"ends with the connection", fetchtest.Answer{Break: fetchtest.EndOfConnection, At: len(image)}, Digest{}, "give its digest"},
+		{"encoded", fetchtest.Answer{Header: map[string]string{"Content-Encoding": "gzip"}}, Digest{}, "Content-Encoding gzip"},
+		{"404", fetchtest.Answer{Status: 404}, Digest{}, "the server answered 404 Not Found"},
+		{"401", fetchtest.Answer{Status: 401}, Digest{}, "401 Unauthorized"},
+		{"no address", fetchtest.Answer{Status: 302, Header: map[string]string{"Location": "http://u:secret@[x/"}}, Digest{}, "something that is no address"},
+		{"another protocol", fetchtest.Answer{Status: 302, Header: map[string]string{"Location": "ftp://h/x"}}, Digest{}, "redirects to the protocol"},
+		{"loop", fetchtest.Answer{Status: 302, Header: map[string]string{"Location": "/image?secret"}}, Digest{}, "stopped after 50 redirects"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			data, _, err := get(t, Source{URLs: []URL{URL(tt.url)}, Insecure: tt.insecure}, Environment{Roots: tt.root})
-			if tt.wantErr == "" && (err != nil || !bytes.Equal(data, image)) {
-				t.Errorf("get = %d bytes, %v", len(data), err)
+			server := fetchtest.Always(t, bare, tt.answer)
+			s := source(server.Image())
+			s.Digest = tt.digest
+			c, err := get(t, s, Environment{Patience: hasty})
+			switch {
+			case tt.wantErr == "":
+				if err != nil || !bytes.Equal(c.data, image) || c.stream.Verified() != tt.digest {
+					t.Errorf("get = %d bytes, %v, want the image of %d bytes", len(c.data), err, len(image))
+				}
+			case err == nil || !strings.Contains(err.Error(), tt.wantErr) || strings.Contains(err.Error(), "secret"):
+				t.Errorf("get = %d bytes, %v, want an error with %q", len(c.data), err, tt.wantErr)
 			}
-			if tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
-				t.Errorf("get = %v, want an error with %q", err, tt.wantErr)
+			for _, r := range server.Requests() {
+				if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+					t.Errorf("Accept-Encoding = %q, want identity", got)
+				}
 			}
 		})
-	}
-}
-
-// TestTLSVersion: what RFC 8996 forbids is not spoken.
-func TestTLSVersion(t *testing.T) {
-	old := httptest.NewUnstartedServer(faults(t))
-	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	old.StartTLS()
-	defer old.Close()
-	if _, _, err := get(t, Source{URLs: []URL{URL(old.URL + "/good")}, Insecure: true}, Environment{Roots: t.TempDir()}); err == nil {
-		t.Error("get over TLS 1.1: no error")
-	}
-}
-
-func writePEM(t *testing.T, name string, der []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestProxy(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	asked := make(chan string, 1)
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked <- r.URL.String()
-		w.Write(image)
-	}))
-	defer proxy.Close()
-	_, _, err := get(t, Source{URLs: []URL{"http://image.invalid/x.iso"}, Proxy: URL(proxy.URL)}, Environment{Roots: t.TempDir()})
-	if err != nil || <-asked != "http://image.invalid/x.iso" {
-		t.Errorf("get by proxy: %v", err)
-	}
-}
-
-// TestSlowReader: a reader that takes longer than a server may is no reason to give the server up.
-func TestSlowReader(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	const stall = 50 * time.Millisecond
-	stream, err := Open(t.Context(), Source{URLs: []URL{URL(server.URL + "/good")}}, Environment{Roots: t.TempDir(), Stall: stall})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	defer stream.Close()
-	for range 3 {
-		<-time.After(2 * stall)
-		if _, err := stream.Read(make([]byte, 1000)); err != nil {
-			t.Fatalf("Read after %v: %v", 2*stall, err)
-		}
 	}
 }
 
 func TestCancel(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	stream, err := Open(ctx, Source{URLs: []URL{URL(server.URL + "/stall")}}, Environment{Roots: t.TempDir()})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	defer stream.Close()
-	cancel()
-	if _, err := io.ReadAll(stream); !errors.Is(err, context.Canceled) {
-		t.Errorf("read after cancel = %v, want %v", err, context.Canceled)
-	}
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong, fetchtest.Answer{Break: fetchtest.Silence, At: 5})
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := Open(ctx, source("http://h/image"), Environment{connect: network.Dial, Roots: t.TempDir()})
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		defer stream.Close()
+		time.AfterFunc(time.Second, cancel)
+		if _, err := io.ReadAll(stream); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "after 5 bytes") {
+			t.Errorf("read = %v, want %v after 5 bytes", err, context.Canceled)
+		}
+	})
 }
 
-func TestStatusError(t *testing.T) {
-	server := httptest.NewServer(faults(t))
-	defer server.Close()
-	_, err := Open(t.Context(), Source{URLs: []URL{URL(server.URL + "/404")}}, Environment{Roots: t.TempDir()})
-	var status *httpx.StatusError
-	if !errors.As(err, &status) || status.Code != 404 {
-		t.Errorf("Open(404) = %v, want a StatusError of 404", err)
-	}
-}
-
-func TestURL(t *testing.T) {
-	for _, tt := range []struct{ in, shown, wantErr string }{
-		{"http://server/x.iso", "http://server/x.iso", ""},
-		{"HTTP://server/x.iso?a=b&c=d", "http://server/x.iso?…", ""},
-		{"https://user:secret@[2001:db8::1]:8443/x.iso", "https://user:xxxxx@[2001:db8::1]:8443/x.iso", ""},
-		{"http:///x.iso", "", "names no server"},
-		{"/x.iso", "", "names no server"},
-		{"http://user:sec ret@server/%zz", "", "not a URL"},
-	} {
-		u, err := ParseURL(tt.in)
-		if (err != nil) != (tt.wantErr != "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
-			t.Errorf("ParseURL(%q) = %v, want error %q", tt.in, err, tt.wantErr)
+// TestSlowReader: a reader that takes longer than a server may is no reason to give the server up.
+func TestSlowReader(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		server := network.Server("h", strong)
+		stream, err := Open(t.Context(), source("http://h/image"), Environment{connect: network.Dial, Roots: t.TempDir()})
+		if err != nil {
+			t.Fatalf("Open: %v", err)
 		}
-		if err != nil && strings.Contains(err.Error(), "sec") {
-			t.Errorf("ParseURL(%q) = %v, which shows a secret", tt.in, err)
+		defer stream.Close()
+		var data []byte
+		for len(data) < len(image) {
+			time.Sleep(2 * DefaultStall)
+			block := make([]byte, 300_000)
+			n, err := io.ReadFull(stream, block)
+			if data = append(data, block[:n]...); err != nil && len(data) < len(image) {
+				t.Fatalf("Read: %v", err)
+			}
 		}
-		if err == nil && u.String() != tt.shown {
-			t.Errorf("ParseURL(%q).String() = %q, want %q", tt.in, u, tt.shown)
+		if n := len(server.Requests()); n != 1 || !bytes.Equal(data, image) {
+			t.Errorf("%d requests, right data %v, want 1 request", n, bytes.Equal(data, image))
 		}
-	}
-}
-
-func TestParseDigest(t *testing.T) {
-	for _, tt := range []struct {
-		algorithm, text string
-		ok              bool
-	}{
-		{"sha256", strings.Repeat("aB", 32), true},
-		{"sha512", strings.Repeat("0", 128), true},
-		{"sha256", strings.Repeat("0", 63), false},
-		{"sha256", strings.Repeat("0", 128), false},
-		{"sha256", strings.Repeat("g", 64), false},
-		{"md5", strings.Repeat("0", 32), false},
-	} {
-		d, err := ParseDigest(tt.algorithm, tt.text)
-		if (err == nil) != tt.ok || err == nil && d.Hex != strings.ToLower(tt.text) {
-			t.Errorf("ParseDigest(%s, %s) = %v, %v, want ok %v", tt.algorithm, tt.text, d, err, tt.ok)
-		}
-	}
+	})
 }

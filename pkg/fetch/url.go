@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -58,3 +59,26 @@ func (u URL) String() string {
 
 // MarshalText keeps secrets out of reports: it is String.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// withSuffix returns the URL of a file beside the image, whose name is the image's and a suffix.
+func (u URL) withSuffix(suffix string) (URL, error) {
+	parsed, err := u.parse()
+	if err != nil {
+		return "", err
+	}
+	parsed.Path += suffix
+	if parsed.RawPath != "" {
+		parsed.RawPath += suffix
+	}
+	parsed.Fragment, parsed.RawFragment = "", ""
+	return URL(parsed.String()), nil
+}
+
+// base returns the name of the file.
+func (u URL) base() string {
+	parsed, err := u.parse()
+	if err != nil {
+		return ""
+	}
+	return path.Base(parsed.Path)
+}

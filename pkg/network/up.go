@@ -5,234 +5,312 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
-// Kernel is what Up needs of the kernel. System is the running one.
-type Kernel interface {
-	// Watch sends every link that there is and then every change, until ctx ends; then it closes the channel.
-	Watch(ctx context.Context) (<-chan Link, error)
-	// SetUp makes the link ready to send and receive.
-	SetUp(Link) error
-	// SetMTU sets the largest packet that the link sends.
-	SetMTU(link Link, mtu int) error
-	// Configure gives the link the address and the routes of the lease.
-	Configure(Link, Lease) error
+// A Network is one that is up. Until Close its leases are renewed, and links that were asked for and come late are still configured.
+type Network struct {
+	config Config
+	env    Environment
+
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when run has ended
+	events chan event
+	up     chan error // what became of it, once
+
+	links  map[int]*linkState
+	made   map[string]bool // VLANs
+	winner *session
+	weak   *session // one that the image's host refused
+
+	waiting  waiting
+	deadline time.Time
+
+	mu     sync.Mutex
+	active []Active
+	all    []Link
 }
 
-// A Client asks for a lease on a link until it has one or ctx ends. It calls attempt with each try's number, from 1.
-type Client func(ctx context.Context, link Link, attempt func(int)) (Lease, error)
-
-// A Connection is a network that is up.
-type Connection struct {
-	Link  Link
-	Lease Lease
-	// Warnings tell what of the lease could not be had.
-	Warnings []string
+// An Active link is one that has addresses.
+type Active struct {
+	Link      Link
+	Interface Interface
+	Leases    []Lease
+	// Primary says that the image's host was reached over it.
+	Primary bool
+	// Ports are the links that a bond or a bridge is made of.
+	Ports []Link
+	// Parent of a VLAN.
+	Parent *Link
 }
 
-// Up brings the network up as c says. Its error lists every link with what happened on it.
-func Up(ctx context.Context, c Config, kernel Kernel, dhcp Client) (Connection, error) {
+// Up brings the network up as c says, and returns as soon as the image's host answers. Its error lists every link with what happened on
+// it. The network lives until Close, or until ctx ends.
+func Up(ctx context.Context, c Config, env Environment) (*Network, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	links, err := kernel.Watch(ctx)
+	c.Timeouts = c.Timeouts.OrDefault()
+	if len(c.Interfaces) == 0 {
+		c.Interfaces = []Interface{{}}
+	}
+	if env.Report == nil {
+		env.Report = func(Event) {}
+	}
+	n := &Network{
+		config: c, env: env, cancel: cancel,
+		ended: make(chan struct{}), events: make(chan event), up: make(chan error, 1),
+		links: make(map[int]*linkState), made: make(map[string]bool),
+		deadline: time.Now().Add(c.Timeouts.Link),
+	}
+	if err := n.start(ctx); err != nil {
+		cancel()
+		return nil, fmt.Errorf("bring up network: %w", err)
+	}
+	if err := <-n.up; err != nil {
+		n.Close()
+		return nil, fmt.Errorf("bring up network: %w", err)
+	}
+	return n, nil
+}
+
+func (n *Network) start(ctx context.Context) error {
+	for _, b := range n.config.Bonds {
+		if err := n.env.Kernel.Make(b, Link{}); err != nil {
+			return err
+		}
+	}
+	for _, b := range n.config.Bridges {
+		if err := n.env.Kernel.Make(b, Link{}); err != nil {
+			return err
+		}
+	}
+	links, err := n.env.Kernel.Watch(ctx)
 	if err != nil {
-		return Connection{}, fmt.Errorf("bring up network: %w", err)
+		return err
 	}
-	u := &up{
-		Config: c, kernel: kernel, dhcp: dhcp,
-		states:   make(map[int]*state),
-		others:   make(map[string]Link),
-		leases:   make(chan result),
-		attempts: make(chan attempt),
-	}
-	conn, err := u.run(ctx, links)
-	cancel()
-	u.drain(links)
-	if err != nil {
-		return Connection{}, fmt.Errorf("bring up network: %w", err)
-	}
-	return conn, nil
+	go n.run(ctx, links)
+	return nil
 }
 
-// up is the work of one call of Up; only its run touches states.
-type up struct {
-	Config
-	kernel   Kernel
-	dhcp     Client
-	states   map[int]*state
-	others   map[string]Link // those that were not asked for
-	leases   chan result
-	attempts chan attempt
-	asking   int // clients that have not answered yet
+// Active returns the links that have addresses now, the primary one first.
+func (n *Network) Active() []Active {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.active)
 }
 
-// state is what is known of a link, and what was done with it.
-type state struct {
-	link     Link
-	asking   bool
-	attempts int
-	err      error
-	stop     context.CancelFunc
+// Links returns all links that there are.
+func (n *Network) Links() []Link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.all)
 }
 
-type result struct {
-	index int
-	lease Lease
-	err   error
+// Config returns what the network was asked to be.
+func (n *Network) Config() Config { return n.config }
+
+// Close ends all that is done for the network. Addresses and routes stay as they are.
+func (n *Network) Close() {
+	n.cancel()
+	<-n.ended
 }
 
-type attempt struct{ index, number int }
+// event is what a session tells.
+type event struct {
+	session *session
+	apply   func(*session)
+	// news says that something came of it: a lease, a loss, an answer.
+	news bool
+}
 
-func (u *up) run(ctx context.Context, links <-chan Link) (Connection, error) {
-	timeouts := u.Timeouts.orDefault()
-	timer := time.NewTimer(timeouts.Link)
+// remindEvery is how often people are told what the boot is still waiting for.
+const remindEvery = 15 * time.Second
+
+// refusedPatience is how long a link from which the image's host refuses waits for one from which it does not.
+const refusedPatience = 2 * time.Second
+
+func (n *Network) run(ctx context.Context, links <-chan Link) {
+	defer close(n.ended)
+	defer n.drain(links)
+	timer, remind, refused := time.NewTimer(n.config.Timeouts.Link), time.NewTicker(remindEvery), time.NewTimer(0)
 	defer timer.Stop()
-	waiting := "link"
+	defer remind.Stop()
+	<-refused.C
 	for {
+		if n.winner == nil {
+			timer.Reset(time.Until(n.deadline))
+		}
 		select {
 		case link, ok := <-links:
 			if !ok {
-				return Connection{}, errors.Join(ctx.Err(), u.failure("the kernel reports no more links"))
+				n.fail(n.failure(cmp.Or(ctx.Err(), errors.New("the kernel reports no more links"))))
+				return
 			}
-			switch first := u.observe(ctx, link); {
-			case first:
-				// Each link gets the whole time: the one that matters may be the last to wake up.
-				waiting = "lease"
-				timer.Reset(timeouts.Lease)
-			case len(u.states) > 0 && waiting == "link":
-				waiting = "carrier"
-				timer.Reset(timeouts.Carrier)
+			n.observe(ctx, link)
+		case e := <-n.events:
+			e.apply(e.session)
+			if e.news && n.judge() {
+				refused.Reset(refusedPatience)
 			}
-		case a := <-u.attempts:
-			u.states[a.index].attempts = a.number
-		case r := <-u.leases:
-			u.asking--
-			s := u.states[r.index]
-			s.asking, s.err = false, r.err
-			if r.err != nil {
-				if errors.Is(r.err, context.Canceled) {
-					// It was stopped because the carrier went; meanwhile it may be back.
-					u.observe(ctx, s.link)
-				}
-				continue
+		case <-refused.C:
+			n.win(n.weak)
+		case <-remind.C:
+			if n.winner == nil {
+				n.env.Report(Event{Text: "still waiting: " + n.failure(n.waiting.missed()).Error(), Problem: true})
 			}
-			conn, err := u.configure(s.link, r.lease)
-			if err != nil {
-				s.err = err
-				continue
-			}
-			return conn, nil
 		case <-timer.C:
-			return Connection{}, u.failure("no " + waiting)
+			if n.winner == nil {
+				n.conclude()
+				n.fail(n.failure(n.waiting.missed()))
+				return
+			}
 		case <-ctx.Done():
-			return Connection{}, errors.Join(ctx.Err(), u.failure("interrupted"))
+			n.fail(n.failure(ctx.Err()))
+			return
+		}
+		n.publish()
+	}
+}
+
+// fail tells Up, if it still waits.
+func (n *Network) fail(err error) {
+	if n.winner == nil {
+		n.up <- err
+	}
+}
+
+// conclude stops the clients, and takes note of what they have to say at their end.
+func (n *Network) conclude() {
+	for _, l := range n.links {
+		for _, s := range l.sessions {
+			if s.lease != nil || s.err != nil {
+				continue
+			}
+			s.drop()
+			<-s.done
+			if s.last != nil && s.last != context.Canceled { // by itself it says nothing
+				s.err = s.last
+			}
 		}
 	}
 }
 
-// observe takes note of a link's state and does what follows from it: a new link is set up, on one with carrier a lease is asked for.
-// It reports whether that is so for the first time.
-func (u *up) observe(ctx context.Context, link Link) (first bool) {
-	if !u.Link.Matches(link) {
-		u.others[link.Name] = link
-		return false
-	}
-	s := u.states[link.Index]
-	if s == nil {
-		s = new(state)
-		u.states[link.Index] = s
-	}
-	s.link = link
-	if link.Gone || !link.Up || !link.Carrier {
-		if s.stop != nil {
-			s.stop()
-		}
-		if !link.Gone && !link.Up {
-			s.err = u.kernel.SetUp(link)
-		}
-		return false
-	}
-	if s.asking {
-		return false
-	}
-	first = s.stop == nil
-	s.asking, s.attempts = true, 0
-	u.asking++
-	var asked context.Context
-	asked, s.stop = context.WithCancel(ctx)
-	go u.ask(asked, link)
-	return first
-}
-
-func (u *up) configure(link Link, lease Lease) (Connection, error) {
-	conn := Connection{Link: link, Lease: lease}
-	if lease.MTU != 0 {
-		// A card that cannot do it reaches the server all the same, or the download says what is wrong.
-		if err := u.kernel.SetMTU(link, lease.MTU); err != nil {
-			conn.Warnings = append(conn.Warnings, fmt.Sprintf("the MTU of the lease was not set: %v", err))
-		}
-	}
-	return conn, u.kernel.Configure(link, lease)
-}
-
-func (u *up) ask(ctx context.Context, link Link) {
-	lease, err := u.dhcp(ctx, link, func(number int) { u.attempts <- attempt{link.Index, number} })
-	u.leases <- result{link.Index, lease, err}
-}
-
-// drain waits until everything that Up started has ended.
-func (u *up) drain(links <-chan Link) {
-	for u.asking > 0 {
-		select {
-		case <-u.attempts:
-		case <-u.leases:
-			u.asking--
+// drain ends all sessions and waits for them.
+func (n *Network) drain(links <-chan Link) {
+	n.cancel()
+	for _, l := range n.links {
+		for _, s := range l.sessions {
+			<-s.done
 		}
 	}
 	for range links {
 	}
 }
 
-// failure says what was missing and how far each link got.
-func (u *up) failure(what string) error {
-	if len(u.states) == 0 {
-		if u.Link != (Selector{}) {
-			names := make([]string, 0, len(u.others))
-			for _, name := range slices.Sorted(maps.Keys(u.others)) {
-				names = append(names, fmt.Sprintf("%s (%v)", name, u.others[name].MAC))
+// judge looks at what the sessions have reached. The first from which the image's host answers wins; one from which it refuses has to wait for
+// others that may do better, which judge reports.
+func (n *Network) judge() (wait bool) {
+	if n.winner != nil {
+		return false
+	}
+	others := false
+	for _, l := range n.links {
+		for _, s := range l.sessions {
+			switch {
+			case !n.config.Boot.Matches(l.link):
+			case s.reached && !s.refused:
+				n.win(s)
+				return false
+			case s.reached && n.weak == nil:
+				n.weak, wait = s, true
+			case l.link.Carrier && s.err == nil && !s.reached && s != n.weak:
+				others = true
 			}
-			return fmt.Errorf("%s: there is no link %v, but these: %s", what, u.Link, cmp.Or(strings.Join(names, ", "), "none"))
 		}
-		return fmt.Errorf("%s: the kernel found no network card", what)
 	}
-	states := make([]*state, 0, len(u.states))
-	for _, s := range u.states {
-		states = append(states, s)
+	if n.weak != nil && !others {
+		n.win(n.weak)
+		return false
 	}
-	slices.SortFunc(states, func(a, b *state) int { return strings.Compare(a.link.Name, b.link.Name) })
-	lines := make([]string, len(states))
-	for i, s := range states {
-		lines[i] = fmt.Sprintf("%s (%v): %s", s.link.Name, s.link.MAC, s.story())
-	}
-	return fmt.Errorf("%s: %s", what, strings.Join(lines, "; "))
+	return wait
 }
 
-func (s *state) story() string {
-	switch {
-	case s.link.Gone:
-		return "removed"
-	case s.asking && s.attempts == 1:
-		return "no answer to 1 DHCP request"
-	case s.asking:
-		return fmt.Sprintf("no answer to %d DHCP requests", s.attempts)
-	case s.err != nil && !errors.Is(s.err, context.Canceled):
-		return s.err.Error()
-	case !s.link.Carrier:
-		return "no carrier (cable, switch port)"
+// win makes s the one over which the image comes. Links that nobody asked for by name are left as they were found.
+func (n *Network) win(s *session) {
+	if n.winner != nil || s == nil || s.lease == nil {
+		return
 	}
-	return "not tried"
+	n.winner = s
+	for _, l := range n.links {
+		if l == s.link {
+			continue
+		}
+		l.sessions = slices.DeleteFunc(l.sessions, func(other *session) bool {
+			if other.asked.Link != (Selector{}) {
+				return false
+			}
+			other.drop()
+			<-other.done // its routes must not be in the way
+			return true
+		})
+	}
+	n.publish()
+	n.up <- nil
+}
+
+// publish makes the state of the links known to others than run.
+func (n *Network) publish() {
+	var active []Active
+	var all []Link
+	for _, l := range n.links {
+		if !l.link.Gone {
+			all = append(all, l.link)
+		}
+		a := Active{Link: l.link, Primary: n.winner != nil && n.winner.link == l}
+		for _, s := range l.sessions {
+			if s.lease != nil {
+				a.Interface = s.asked
+				a.Leases = append(a.Leases, *s.lease)
+			}
+			if s == n.winner && len(a.Leases) > 1 {
+				last := len(a.Leases) - 1
+				a.Leases[0], a.Leases[last] = a.Leases[last], a.Leases[0]
+			}
+		}
+		if len(a.Leases) == 0 {
+			continue
+		}
+		a.Ports, a.Parent = n.under(l.link)
+		active = append(active, a)
+	}
+	slices.SortFunc(active, func(a, b Active) int {
+		if a.Primary != b.Primary {
+			if a.Primary {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Link.Name, b.Link.Name)
+	})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.active, n.all = active, all
+}
+
+// under returns what a link is made of.
+func (n *Network) under(link Link) (ports []Link, parent *Link) {
+	for _, l := range n.links {
+		if l.link.Master == link.Index || l.port != "" && l.port == link.Name {
+			ports = append(ports, l.link)
+		}
+		for _, v := range n.config.VLANs {
+			if v.Name == link.Name && l.link.Index != link.Index && v.Parent.Matches(l.link) && l.parent {
+				parent = &l.link
+			}
+		}
+	}
+	slices.SortFunc(ports, func(a, b Link) int { return strings.Compare(a.Name, b.Name) })
+	return ports, parent
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,9 +11,8 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/console"
-	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/fetch/curl"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
-	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -29,7 +27,9 @@ type Parameter struct {
 	Default string
 	// Doc is a sentence or two.
 	Doc string
-	set func(*Plan, cmdline.Param) error
+	// Secret says that the value is never to be shown.
+	Secret bool
+	set    func(*Plan, cmdline.Param) error
 }
 
 // errNotBuilt is the answer to options that are promised but not there yet. They are never ignored: who writes them relies on them.
@@ -47,7 +47,7 @@ func imageParameters() []Parameter {
 	return []Parameter{
 		{
 			Key: "root", Form: "=live:<url>",
-			Doc: "The live ISO to boot, over http or https; `live:` may be left out. Given more than once, or several separated by spaces: mirrors, of which the first that answers is used. `#sha256=<hex>` behind the URL is the image's digest.",
+			Doc: "The live ISO to boot, over http, https, ftp, ftps or tftp; `live:` may be left out. It may be compressed (xz, gzip, zstd, bzip2). Given more than once, or several separated by spaces: mirrors. `#sha256=<hex>` behind the URL is the image's digest. A path only: the server is DHCP's, from the root path (option 17) or the next server. `${mac}`, `${ip}`, `${hostname}`, `${uuid}`, `${serial}`, `${arch}`, `${kernel}` are filled in.",
 			set: setRoot,
 		},
 		{
@@ -59,6 +59,16 @@ func imageParameters() []Parameter {
 			Key: "rd.liveboot.sha512", Form: "=<hex>",
 			Doc: "The image's SHA-512, as `sha512sum` prints it. Another image is not booted.",
 			set: digest("sha512"),
+		},
+		{
+			Key: "rd.liveboot.key", Form: "=<key>|<path>",
+			Doc: "Public key of minisign, signify (`RW…`) or, as a file in the initramfs, also OpenPGP: `<url>.sha256` must exist and be signed by it (`.minisig`, `.sig`, `.asc` behind its name). Without it, keys in `/etc/liveboot/keys` of the initramfs mean the same.",
+			set: text(func(p *Plan) *string { return &p.Key }),
+		},
+		{
+			Key: "rd.kiwi.live.curl_options", Form: "=<option>[,<option>…]", Secret: true,
+			Doc: "Options for the download with curl's names and meaning, see below. A comma is a space.",
+			set: func(p *Plan, w cmdline.Param) error { return curl.Apply(&p.Image.Options, w.Value) },
 		},
 		{
 			Key: "rd.kiwi.live.system", Form: "=<device>", Default: target.RAMDisk,
@@ -83,107 +93,6 @@ func imageParameters() []Parameter {
 			},
 		},
 	}
-}
-
-func networkParameters() []Parameter {
-	return []Parameter{
-		{
-			Key: "ip", Form: "=dhcp|on|any|<interface>:dhcp", Default: "dhcp",
-			Doc: "DHCP on all interfaces at once, the first lease wins; or on one, given by the kernel's name (`eth0`) or by its hardware address written `aa-bb-cc-dd-ee-ff`.",
-			set: setIP,
-		},
-		{
-			Key: "BOOTIF", Form: "=01-<mac>",
-			Doc: "Use the interface with this hardware address, as PXELINUX's SYSAPPEND 2 writes it.",
-			set: func(p *Plan, w cmdline.Param) error {
-				mac, ok := strings.CutPrefix(w.Value, "01-")
-				link := network.ParseSelector(mac)
-				if !ok || link.MAC == "" {
-					return errors.New("want 01- and six octets, 01-52-54-00-12-34-56 for example")
-				}
-				p.reading.bootif = link
-				return nil
-			},
-		},
-		{
-			Key: "rd.bootif", Form: "=0", Default: "1",
-			Doc: "Ignore BOOTIF.",
-			set: func(p *Plan, w cmdline.Param) error {
-				p.reading.ignoreBootif = !w.Bool()
-				return nil
-			},
-		},
-		{
-			Key: "nameserver", Form: "=<address>",
-			Doc: "A resolver, asked before those from DHCP. May be given more than once.",
-			set: func(p *Plan, w cmdline.Param) error {
-				address, err := netip.ParseAddr(strings.Trim(w.Value, "[]"))
-				if err != nil {
-					return fmt.Errorf("want an IP address: %w", err)
-				}
-				p.Network.Resolvers = append(p.Network.Resolvers, address)
-				return nil
-			},
-		},
-		{
-			Key: "rd.peerdns", Form: "=0", Default: "1",
-			Doc: "Do not use the resolvers from DHCP.",
-			set: func(p *Plan, w cmdline.Param) error {
-				p.Network.IgnorePeerDNS = !w.Bool()
-				return nil
-			},
-		},
-		{
-			Key: "rd.neednet", Form: "=1",
-			Doc: "Accepted and not needed: an image from the network implies the network.",
-			set: accept,
-		},
-		timeout("rd.net.timeout.iflink", "for a network interface to appear", func(t *network.Timeouts) *time.Duration { return &t.Link }),
-		timeout("rd.net.timeout.carrier", "for a carrier on any interface", func(t *network.Timeouts) *time.Duration { return &t.Carrier }),
-		timeout("rd.net.timeout.dhcp", "for a lease, from the first carrier on", func(t *network.Timeouts) *time.Duration { return &t.Lease }),
-		{
-			Key: "proxy", Form: "=<url>",
-			Doc: "HTTP proxy for http and https.",
-			set: func(p *Plan, w cmdline.Param) (err error) {
-				address := w.Value
-				if !strings.Contains(address, "://") {
-					address = "http://" + address // as curl has it
-				}
-				p.Image.Proxy, err = fetch.ParseURL(address)
-				return err
-			},
-		},
-		{
-			Key: "rd.noverifyssl",
-			Doc: "Accept any certificate of an https server.",
-			set: func(p *Plan, w cmdline.Param) error {
-				p.Image.Insecure = w.Bool()
-				return nil
-			},
-		},
-	}
-}
-
-// timeout is a row for one of the network's time-outs.
-func timeout(key, what string, field func(*network.Timeouts) *time.Duration) Parameter {
-	d := network.DefaultTimeouts()
-	return Parameter{
-		Key: key, Form: "=<seconds>", Default: fmt.Sprint(int(field(&d).Seconds())),
-		Doc: "How long to wait " + what + ".",
-		set: func(p *Plan, w cmdline.Param) error {
-			duration, err := seconds(w)
-			*field(&p.Network.Timeouts) = duration
-			return err
-		},
-	}
-}
-
-func seconds(w cmdline.Param) (time.Duration, error) {
-	n, err := strconv.Atoi(w.Value)
-	if err != nil || n <= 0 || n > 1e6 {
-		return 0, errors.New("want a number of seconds above 0")
-	}
-	return time.Duration(n) * time.Second, nil
 }
 
 // tmpfsSize is what the kernel takes behind size= of a tmpfs (memparse and per cent).
@@ -348,13 +257,11 @@ func notBuilt() []Parameter {
 	}
 	var rows []Parameter
 	for _, key := range []string{
-		"rd.kiwi.live.curl_options", "rd.kiwi.live.dolly_options", "rd.kiwi.live.reset", "rd.kiwi.live.pxe",
+		"rd.kiwi.live.dolly_options", "rd.kiwi.live.reset",
 		"rd.live.cowfile.mbsize", "rd.live.cowfile.path", "iso-scan/filename",
 		"rd.live.encrypt", "rd.live.check", "mediacheck", "rd.kiwi.verity_options",
-		"rd.liveboot.key", "rd.liveboot.append", "rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
+		"rd.liveboot.append", "rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
 		"rd.liveboot.stream", "rd.liveboot.chunks", "rd.liveboot.trace",
-		"bootdev", "ifname", "rd.route", "vlan", "bond", "bridge", "team", "gateway", "netmask",
-		"rd.net.dhcp.retry", "rd.net.timeout.ifup", "rd.net.timeout.route", "rd.net.timeout.ipv6dad", "rd.net.timeout.ipv6auto",
 	} {
 		rows = append(rows, Parameter{Key: key, set: refuse})
 	}

@@ -30,6 +30,10 @@ type Plan struct {
 	Devices device.Spec
 	Network network.Config
 	Image   fetch.Source
+	// Paths are images of which the line says only the path, and DHCP the server; "" is all DHCP's.
+	Paths []string
+	// Key is a public key by which the image's digest must be signed, or the path of one in the initramfs; empty asks for none but those of the initramfs.
+	Key     string
 	Target  target.Spec
 	Live    live.Spec
 	Overlay overlay.Spec
@@ -127,25 +131,21 @@ type reading struct {
 	// imageSource and digestSource are the sources of the image and of its digest so far: a later one replaces what a site
 	// baked in.
 	imageSource, digestSource string
-	// bootif is the interface of BOOTIF, unless ignoreBootif.
-	bootif       network.Selector
-	ignoreBootif bool
+	networkReading
 }
 
 // finish sees to what depends on several options.
 func (p *Plan) finish() error {
-	if p.Network.Link == (network.Selector{}) && !p.reading.ignoreBootif {
-		p.Network.Link = p.reading.bootif
-	}
+	err := p.finishNetwork()
 	p.reading = reading{}
 	if p.persistent {
 		p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
 		p.persistent = false
 	}
-	if len(p.Image.URLs) == 0 {
-		return errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line")
+	if len(p.Image.URLs)+len(p.Paths) == 0 {
+		err = errors.Join(err, errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line"))
 	}
-	return nil
+	return err
 }
 
 func (p *Plan) warnf(format string, args ...any) {
@@ -201,10 +201,10 @@ func nearest(rows []Parameter, key string) string {
 	})
 }
 
-// redact returns the option as it may be shown: addresses without their secrets, and of an option that is not built, whose
-// value nobody here understands, only the key.
+// redact returns the option as it may be shown: addresses without their secrets, and of an option that holds other secrets, or that is
+// not built, so that nobody here understands its value, only the key.
 func redact(row Parameter, word cmdline.Param) string {
-	if !row.Built() {
+	if !row.Built() || row.Secret {
 		return word.Key
 	}
 	if strings.Contains(word.Value, ":") {

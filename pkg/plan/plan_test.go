@@ -28,6 +28,18 @@ func with(change func(*Plan)) Plan {
 	return p
 }
 
+// dhcp is what ip=<link>:dhcp asks for.
+func dhcp(link string) network.Interface {
+	return network.Interface{Link: network.ParseSelector(link), Methods: []network.Method{network.DHCP4}}
+}
+
+// static is what ip=192.0.2.5::192.0.2.1:24 asks for.
+func static() network.Interface {
+	return network.Interface{
+		Methods: []network.Method{network.Static}, Address: netip.MustParsePrefix("192.0.2.5/24"), Gateway: netip.MustParseAddr("192.0.2.1"),
+	}
+}
+
 func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -35,18 +47,64 @@ func TestParse(t *testing.T) {
 		want Plan
 	}{
 		{"only the image", "", with(func(*Plan) {})},
-		{"the documented line", "ip=dhcp rd.kiwi.live.system=/dev/ram0 rd.neednet=1", with(func(*Plan) {})},
+		{"the documented line", "ip=dhcp rd.kiwi.live.system=/dev/ram0 rd.neednet=1", with(func(p *Plan) { p.Network.Interfaces = []network.Interface{dhcp("")} })},
 		{"without live:", "root=http://h/i", with(func(*Plan) {})},
 		{"query with &", "root=live:http://h/i?a=b&c=d", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i?a=b&c=d"} })},
 		{"mirrors, repeated", "root=live:http://h/i root=live:https://g/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
 		{"mirrors, in a list", `root="live:http://h/i live:https://g/i"`, with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
 		{"digest in the URL", "root=live:http://h/i#sha256=" + sha256, with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
 		{"the same digest twice", "root=live:http://h/i#sha256=" + sha256 + " rd.liveboot.sha256=" + strings.ToUpper(sha256), with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
+		{"other protocols", "root=live:ftp://h/i.xz root=live:tftp://h/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"ftp://h/i.xz", "tftp://h/i"} })},
+		{"filled in later", "root=live:http://h/${arch}/${mac}.iso", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/${arch}/${mac}.iso"} })},
+		{"the server is DHCP's", "root=live:/images/i.iso", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{"/images/i.iso"} })},
+		{"all is DHCP's", "root=live:", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{""} })},
+		{"curl's options", "rd.kiwi.live.curl_options=-k,--connect-timeout,7,-u,user:pw", with(func(p *Plan) {
+			p.Image.Insecure, p.Image.ConnectTimeout, p.Image.User = true, 7*time.Second, "user:pw"
+		})},
+		{"key", "rd.liveboot.key=/etc/key.pub", with(func(p *Plan) { p.Key = "/etc/key.pub" })},
 		{"last one wins", "ramdisk_size=1 ramdisk_size=4096", with(func(p *Plan) { p.Target.RAMDiskSize = 4096 << 10 })},
-		{"one interface", "ip=enp3s0:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{Name: "enp3s0"} })},
-		{"one interface by address", "ip=52-54-00-AB-cd-ef:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
-		{"BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef", with(func(p *Plan) { p.Network.Link = network.Selector{MAC: "52:54:00:ab:cd:ef"} })},
-		{"ip= goes before BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef ip=eth1:dhcp", with(func(p *Plan) { p.Network.Link = network.Selector{Name: "eth1"} })},
+		{"one interface", "ip=enp3s0:dhcp", with(func(p *Plan) { p.Network.Interfaces = []network.Interface{dhcp("enp3s0")} })},
+		{"one interface by address", "ip=52-54-00-AB-cd-ef:dhcp", with(func(p *Plan) { p.Network.Interfaces = []network.Interface{dhcp("52-54-00-ab-cd-ef")} })},
+		{"BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef", with(func(p *Plan) {
+			p.Network.Interfaces = []network.Interface{{Link: network.ParseSelector("52-54-00-ab-cd-ef")}}
+		})},
+		{"BOOTIF is for what names no interface", "BOOTIF=01-52-54-00-ab-cd-ef ip=dhcp ip=eth1:dhcp", with(func(p *Plan) {
+			p.Network.Interfaces = []network.Interface{dhcp("52-54-00-ab-cd-ef"), dhcp("eth1")}
+		})},
+		{"ip= goes before BOOTIF", "BOOTIF=01-52-54-00-ab-cd-ef ip=eth1:dhcp", with(func(p *Plan) { p.Network.Interfaces = []network.Interface{dhcp("eth1")} })},
+		{"BOOTIF below a VLAN says nothing", "BOOTIF=01-52-54-00-ab-cd-ef ip=dhcp vlan=vlan5:eth0", with(func(p *Plan) {
+			p.Network.Interfaces = []network.Interface{dhcp("")}
+			p.Network.VLANs = []network.VLAN{{Name: "vlan5", Parent: network.Selector{Name: "eth0"}, ID: 5}}
+		})},
+		{"two interfaces", "ip=eth0:dhcp ip=eth1:dhcp,dhcp6 bootdev=eth1", with(func(p *Plan) {
+			second := dhcp("eth1")
+			second.Methods = append(second.Methods, network.DHCP6)
+			p.Network.Interfaces, p.Network.Boot = []network.Interface{dhcp("eth0"), second}, network.Selector{Name: "eth1"}
+		})},
+		{"one interface left alone", "ip=eth1:off", with(func(p *Plan) { p.Network.Ignored = []network.Selector{{Name: "eth1"}} })},
+		{"PXELINUX", "ip=192.0.2.5:192.0.2.9:192.0.2.1:255.255.255.0 BOOTIF=01-52-54-00-ab-cd-ef", with(func(p *Plan) {
+			i := static()
+			i.BootServer, i.Link = netip.MustParseAddr("192.0.2.9"), network.ParseSelector("52-54-00-ab-cd-ef")
+			p.Network.Interfaces = []network.Interface{i}
+		})},
+		{"Anaconda", "ip=192.0.2.5 netmask=255.255.255.0 gateway=192.0.2.1 hostname=lab7", with(func(p *Plan) {
+			i := static()
+			i.Hostname, p.Network.Hostname = "lab7", "lab7"
+			p.Network.Interfaces = []network.Interface{i}
+		})},
+		{"gateway without an address", "gateway=192.0.2.1", with(func(p *Plan) {
+			p.Warnings = []string{"gateway= and netmask= have no effect: there is no ip=<address> that they belong to"}
+		})},
+		{"names", "ifname=lan:52-54-00-ab-cd-ef net.ifnames=0 net.naming-scheme=v255 rd.kiwi.live.pxe", with(func(p *Plan) {
+			p.Network.Naming = network.Naming{Kernel: true, Scheme: "v255", Lan0: true, Rules: []network.NameRule{{Name: "lan", MAC: "52:54:00:ab:cd:ef"}}}
+		})},
+		{"links of links", "bond=bond0:eth0,eth1:mode=active-backup,miimon=100 bridge=br0:eth2 rd.route=198.51.100.0/24:192.0.2.1:br0", with(func(p *Plan) {
+			p.Network.Bonds = []network.Bond{{Name: "bond0", Ports: []network.Selector{{Name: "eth0"}, {Name: "eth1"}}, Options: []network.BondOption{{Name: "mode", Value: "active-backup"}, {Name: "miimon", Value: "100"}}}}
+			p.Network.Bridges = []network.Bridge{{Name: "br0", Ports: []network.Selector{{Name: "eth2"}}}}
+			p.Network.Routes = []network.StaticRoute{{
+				Route: network.Route{Destination: netip.MustParsePrefix("198.51.100.0/24"), Gateway: netip.MustParseAddr("192.0.2.1")}, Link: network.Selector{Name: "br0"},
+			}}
+		})},
 		{"BOOTIF ignored", "rd.bootif=0 BOOTIF=01-52-54-00-ab-cd-ef", with(func(*Plan) {})},
 		{"debug taken back", "rd.debug rd.debug=0", with(func(*Plan) {})},
 		{"proxy as curl takes it", "proxy=p:3128", with(func(p *Plan) { p.Image.Proxy = "http://p:3128" })},
@@ -57,8 +115,10 @@ func TestParse(t *testing.T) {
 			p.Network.Resolvers = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")}
 			p.Network.IgnorePeerDNS = true
 		})},
-		{"network time-outs", "rd.net.timeout.dhcp=7 rd.net.timeout.carrier=8 rd.net.timeout.iflink=9", with(func(p *Plan) {
-			p.Network.Timeouts = network.Timeouts{Link: 9 * time.Second, Carrier: 8 * time.Second, Lease: 7 * time.Second}
+		{"network time-outs", "rd.net.timeout.dhcp=7 rd.net.timeout.carrier=8 rd.net.timeout.iflink=9 rd.net.timeout.route=6 rd.net.timeout.ipv6auto=5 rd.net.timeout.ipv6dad=4 rd.net.timeout.ifup=3 rd.net.dhcp.retry=3", with(func(p *Plan) {
+			p.Network.Timeouts = network.Timeouts{
+				Link: 9 * time.Second, Carrier: 8 * time.Second, Lease: 21 * time.Second, Answer: 6 * time.Second, Router: 5 * time.Second, Duplicate: 4 * time.Second,
+			}
 		})},
 		{"https without verification, by a proxy", "rd.noverifyssl proxy=http://p:3128", with(func(p *Plan) {
 			p.Image.Insecure, p.Image.Proxy = true, "http://p:3128"
@@ -87,7 +147,7 @@ func TestParse(t *testing.T) {
 		{"break", "rd.break rd.break=mount rd.break=network", with(func(p *Plan) { p.Break = []Stage{Handoff, Live, Network} })},
 		{"debug goes before quiet", "rd.debug quiet", with(func(p *Plan) { p.Verbosity = console.Debug })},
 		{"quiet", "quiet", with(func(p *Plan) { p.Verbosity = console.Quiet })},
-		{"what is not ours", "rw splash rd.md=0 a.b.c=1 net.ifnames=0", with(func(p *Plan) { p.Devices.Parameters = map[string]string{"net": "ifnames=0"} })},
+		{"what is not ours", "rw splash rd.md=0 a.b.c=1", with(func(*Plan) {})},
 		{"a known family's unknown option", "rd.kiwi.live.sytem=/dev/sda rd.live.overlay.sise=1", with(func(p *Plan) {
 			p.Warnings = []string{
 				"unknown option rd.kiwi.live.sytem is ignored: did you mean rd.kiwi.live.system?",
@@ -105,7 +165,7 @@ func TestParse(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Parse(%q): %v", line, err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}), cmp.AllowUnexported(Plan{}, reading{})); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmp.AllowUnexported(Plan{}, reading{}, networkReading{})); diff != "" {
 				t.Errorf("Parse(%q) (-want +got):\n%s", line, diff)
 			}
 		})
@@ -121,16 +181,20 @@ func TestParseErrors(t *testing.T) {
 		{"two digests", image + "rd.liveboot.sha256=" + sha256 + " rd.liveboot.sha256=" + strings.Repeat("0", 64), "two digests for one image"},
 		{"bad fragment", "root=live:http://h/i#part", "want #sha256=<hex>"},
 		{"not built: disk", image + "rd.kiwi.live.system=/dev/sda", "option rd.kiwi.live.system=/dev/sda: this version of liveboot cannot do it yet"},
-		{"not built: ftp", "root=live:ftp://h/i", "cannot do it yet"},
-		{"not built: static address", image + "ip=10.0.0.2::10.0.0.1:255.255.255.0:h:eth0:none", "cannot do it yet"},
-		{"not built: compressed image", "root=live:http://h/i.iso.xz?a=b", "cannot do it yet"},
-		{"not built: template", "root=live:http://h/${mac}.iso", "cannot do it yet"},
-		{"not built: two interfaces", image + "ip=eth0:dhcp ip=eth1:dhcp", "cannot do it yet"},
-		{"not built: dhcp6", image + "ip=dhcp6", "cannot do it yet"},
+		{"no network", image + "ip=off", "this leaves no network"},
+		{"no such method", image + "ip=eth0:dchp", `"dchp"`},
+		{"retries", image + "rd.net.dhcp.retry=0", "want a number from 1"},
+		{"naming scheme", image + "net.naming-scheme=v1", "v1"},
+		{"VLAN without a number", image + "vlan=lan:eth0", "lan"},
 		{"not built: media check", image + "rd.live.check", "cannot do it yet"},
 		{"not built: kexec", image + "rd.liveboot.handoff=kexec", "cannot do it yet"},
 		{"handoff", image + "rd.liveboot.handoff=jump", "want one of auto, switch_root"},
+		{"not built: dolly", "root=live:dolly://h/i", "cannot do it yet"},
+		{"not built: a local disk", "root=live:/dev/sr0", "cannot do it yet"},
+		{"template", "root=live:http://h/${mca}.iso", "${mca}"},
+		{"curl's option", image + "rd.kiwi.live.curl_options=--insecrue", "--insecrue"},
 		{"unknown scheme", "root=live:gopher://h/i", `begins with "gopher:"`},
+		{"nothing", "root=", "want live:http://"},
 		{"another kind of root", "root=sda1", "names no server"},
 		{"empty root", "root=", "want live:http://"},
 		{"ram disk size", image + "ramdisk_size=2g", "want the size in KiB"},
@@ -140,13 +204,13 @@ func TestParseErrors(t *testing.T) {
 		{"emergency", image + "rd.emergency=explode", "want one of reboot, poweroff, halt"},
 		{"stage", image + "rd.break=nowhere", "want one of devices, network"},
 		{"time-out", image + "rd.net.timeout.dhcp=soon", "want a number of seconds"},
-		{"resolver", image + "nameserver=ns.example.org", "want an IP address"},
-		{"BOOTIF", image + "BOOTIF=52-54", "want 01- and six octets"},
+		{"resolver", image + "nameserver=ns.example.org", `"ns.example.org"`},
+		{"BOOTIF", image + "BOOTIF=52-54", `"52-54"`},
 		{"init", image + "init=bin/sh", "want an absolute path"},
 		{"secrets stay secret", "root=live:gopher://user:secret@h/i?token=secret", "gopher"},
-		{"secrets in a list", `root="live:http://u:secret@h/i live:ftp://u:secret@g/i"`, "cannot do it yet"},
+		{"secrets in a list", `root="live:http://u:secret@h/i live:dolly://u:secret@g/i"`, "cannot do it yet"},
 		{"secrets behind two schemes", "root=live:nbd:https://u:secret@h/i", "cannot do it yet"},
-		{"secrets in an option that is not built", image + "rd.kiwi.live.curl_options=-u,user:secret", "option rd.kiwi.live.curl_options: this version"},
+		{"secrets in curl's options", image + "rd.kiwi.live.curl_options=-u,user:secret,--nothing", "option rd.kiwi.live.curl_options: "},
 		{"secrets of a proxy", image + "proxy=http://u:secret@/", "names no server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -189,8 +253,8 @@ func TestBakedIn(t *testing.T) {
 
 // TestParseErrorsJoined: all mistakes are named at once, and what was to happen after a failure is still known.
 func TestParseErrorsJoined(t *testing.T) {
-	p, err := Parse(cmdline.Parse("rd.emergency=halt ramdisk_size=x ip=dhcp6 quiet"))
-	for _, want := range []string{"ramdisk_size", "ip=dhcp6", "no image"} {
+	p, err := Parse(cmdline.Parse("rd.emergency=halt ramdisk_size=x ip=dhcp7 quiet"))
+	for _, want := range []string{"ramdisk_size", "ip=dhcp7", "no image"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse = %v, want an error that names %s", err, want)
 		}
@@ -225,6 +289,7 @@ func TestFieldsReached(t *testing.T) {
 		"rd.neednet":            "not needed",
 		"rd.live.image":         "not needed",
 		"rd.bootif":             "belongs to BOOTIF",
+		"rd.net.timeout.ifup":   "not needed",
 		"rd.kiwi.live.system":   "only its default is built",
 		"rd.liveboot.handoff":   "only its default is built",
 		"rd.live.overlay.cowfs": "belongs to rd.live.overlay.persistent",
@@ -232,9 +297,12 @@ func TestFieldsReached(t *testing.T) {
 	value := map[string]string{
 		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "ramdisk_size": "4096",
 		"rd.kiwi.live.system": "/dev/ram0", "ip": "eth7:dhcp", "BOOTIF": "01-02-03-04-05-06-07", "nameserver": "1.2.3.4", "rd.peerdns": "0",
-		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "proxy": "http://p",
+		"gateway": "192.0.2.1", "netmask": "24", "rd.route": "198.51.100.0/24:192.0.2.1", "ifname": "lan:02:03:04:05:06:07", "net.ifnames": "0",
+		"net.naming-scheme": "v255", "vlan": "vlan5:eth0", "bond": "bond0", "team": "team0:eth0", "bridge": "br0:eth0", "rd.net.dhcp.retry": "2",
+		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "rd.net.timeout.route": "1",
+		"rd.net.timeout.ipv6auto": "1", "rd.net.timeout.ipv6dad": "1", "rd.net.timeout.ifup": "1", "proxy": "http://p",
 		"rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "auto",
-		"rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
+		"rd.kiwi.live.curl_options": "-k", "rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
 	}
 	base := with(func(*Plan) {})
 	for _, row := range Parameters() {

@@ -7,13 +7,13 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/fetch"
-	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/fetch/template"
 )
 
 // setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
 func setRoot(p *Plan, w cmdline.Param) error {
 	if p.reading.imageSource != w.Source {
-		p.Image.URLs, p.Image.Digest, p.reading.digestSource = nil, fetch.Digest{}, ""
+		p.Image.URLs, p.Paths, p.Image.Digest, p.reading.digestSource = nil, nil, fetch.Digest{}, ""
 	}
 	p.reading.imageSource = w.Source
 	value := strings.TrimPrefix(w.Value, "live:")
@@ -21,7 +21,11 @@ func setRoot(p *Plan, w cmdline.Param) error {
 	for word := range strings.FieldsSeq(value) {
 		errs = append(errs, p.addImage(strings.TrimPrefix(word, "live:"), w.Source))
 	}
-	if len(errs) == 0 {
+	switch {
+	case len(errs) > 0:
+	case strings.HasPrefix(w.Value, "live:"):
+		p.Paths = append(p.Paths, "")
+	default:
 		return errors.New("want live:http://server/path/to.iso")
 	}
 	return errors.Join(errs...)
@@ -41,12 +45,19 @@ func (p *Plan) addImage(word, source string) error {
 	if planned(address) {
 		return errNotBuilt
 	}
+	if err := template.Check(address); err != nil {
+		return err
+	}
+	if strings.HasPrefix(address, "/") {
+		p.Paths = append(p.Paths, address)
+		return nil
+	}
 	url, err := fetch.ParseURL(address)
 	if err != nil {
 		return err
 	}
 	if !fetch.Supported(url.Scheme()) {
-		return fmt.Errorf("the image's address begins with %q, want live:http://server/path/to.iso or live:https://…", url.Scheme()+":")
+		return fmt.Errorf("the image's address begins with %q, want live:http://server/path/to.iso, or https, ftp, ftps, tftp", url.Scheme()+":")
 	}
 	p.Image.URLs = append(p.Image.URLs, url)
 	return nil
@@ -54,18 +65,12 @@ func (p *Plan) addImage(word, source string) error {
 
 // planned tells the image addresses of the contract that are not built yet.
 func planned(address string) bool {
-	for _, prefix := range []string{"ftp://", "ftps://", "tftp://", "dolly://", "nbd:", "CDLABEL=", "LABEL=", "UUID=", "PARTUUID=", "/dev/", "AOEINTERFACE="} {
+	for _, prefix := range []string{"dolly://", "nbd:", "CDLABEL=", "LABEL=", "UUID=", "PARTUUID=", "/dev/", "AOEINTERFACE="} {
 		if strings.HasPrefix(address, prefix) {
 			return true
 		}
 	}
-	path, _, _ := strings.Cut(address, "?")
-	for _, suffix := range []string{".xz", ".gz", ".zst", ".bz2"} {
-		if strings.HasSuffix(path, suffix) {
-			return true
-		}
-	}
-	return strings.Contains(address, "${")
+	return false
 }
 
 func digest(algorithm string) func(*Plan, cmdline.Param) error {
@@ -83,29 +88,6 @@ func (p *Plan) setDigest(algorithm, hex, source string) error {
 		return fmt.Errorf("two digests for one image: %v and %v", p.Image.Digest, d)
 	}
 	p.Image.Digest, p.reading.digestSource = d, source
-	return nil
-}
-
-// setIP reads ip=. The forms are dracut's; those of this version ask for DHCPv4.
-func setIP(p *Plan, w cmdline.Param) error {
-	link, method, found := strings.Cut(w.Value, ":")
-	if !found {
-		link, method = "", w.Value
-	}
-	switch method {
-	case "dhcp", "on", "any", "single-dhcp":
-	case "":
-		return errors.New("want dhcp")
-	default:
-		return errNotBuilt
-	}
-	if link != "" {
-		selector := network.ParseSelector(link)
-		if p.Network.Link != (network.Selector{}) && p.Network.Link != selector {
-			return errNotBuilt // several interfaces, each with its own settings
-		}
-		p.Network.Link = selector
-	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package target
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,8 +29,21 @@ func (e *TruncatedError) Error() string {
 	return fmt.Sprintf("the image is truncated: its volume descriptor says %d bytes, the server has %d", e.Volume, e.Received)
 }
 
+// A Restarter is an error of a reader that says that the image begins anew with the next Read: with its size in bytes, -1 if unknown.
+type Restarter interface {
+	error
+	Restart() int64
+}
+
+// A piece is what the reading side of Fill hands to the writing side: a block, or the news that the image begins anew.
+type piece struct {
+	block   []byte
+	restart Restarter
+}
+
 // Fill writes the image from r to the disk, from its beginning, and returns its size in bytes. What is read must be an ISO: its
-// first block is looked at before the others are read. Reading and writing run beside each other in constant memory.
+// first block is looked at before the others are read. Reading and writing run beside each other in constant memory. Where a Read ends with
+// a Restarter, all begins anew.
 func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 	device, err := d.env.Open(d.Device)
 	if err != nil {
@@ -46,20 +60,28 @@ func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 	}
 	defer block.Free(memory)
 
-	free, full := make(chan []byte, blocks), make(chan []byte, blocks)
+	free, full := make(chan []byte, blocks), make(chan piece, blocks)
 	for i := range blocks {
 		free <- memory[i*blockSize : (i+1)*blockSize]
 	}
-	var volume int64
+	var volume, held int64 // held is what the RAM disk has of an image that began anew
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(full)
 		return readBlocks(ctx, r, free, full)
 	})
 	group.Go(func() error {
-		for b := range full {
+		for p := range full {
+			if p.restart != nil {
+				held, size, d.announced = max(held, size), 0, p.restart.Restart()
+				if d.announced > d.Capacity {
+					return &TooLargeError{Image: d.announced, Room: d.Capacity}
+				}
+				continue
+			}
+			b := p.block
 			if size == 0 {
-				v, err := d.inspect(b)
+				v, err := d.inspect(b, held)
 				if err != nil {
 					return err
 				}
@@ -86,24 +108,36 @@ func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 }
 
 // readBlocks fills free blocks from r and hands them on, each full but for the last.
-func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<- []byte) error {
+func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<- piece) error {
+	var b []byte
 	for {
-		var b []byte
-		select {
-		case b = <-free:
-		case <-ctx.Done():
+		if b == nil {
+			select {
+			case b = <-free:
+			case <-ctx.Done():
+			}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		n, err := io.ReadFull(r, b)
+		var restart Restarter
+		if errors.As(err, &restart) {
+			select {
+			case full <- piece{restart: restart}:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		// An error of the stream itself may wrap io.ErrUnexpectedEOF; only ReadFull's own, of that very value, means the end.
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !end {
 			return err
 		}
 		if n > 0 {
-			full <- b[:n]
+			full <- piece{block: b[:n]}
+			b = nil
 		}
 		if end {
 			return nil
@@ -112,8 +146,8 @@ func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<
 }
 
 // inspect looks at the first block and returns the size of the volume that it begins. Where the size was not known, this is
-// the first moment to find out that it cannot fit.
-func (d *Disk) inspect(first []byte) (int64, error) {
+// the first moment to find out that it cannot fit. The RAM disk holds so many bytes already.
+func (d *Disk) inspect(first []byte, held int64) (int64, error) {
 	image, err := iso.Open(bytes.NewReader(first))
 	if err != nil {
 		return 0, err
@@ -121,7 +155,7 @@ func (d *Disk) inspect(first []byte) (int64, error) {
 	if d.announced >= 0 && image.Size > d.announced {
 		return 0, &TruncatedError{Volume: image.Size, Received: d.announced}
 	}
-	if _, err := checkMemory(image.Size, d.env); err != nil {
+	if _, err := checkMemory(image.Size-held, d.env); err != nil {
 		return 0, err
 	}
 	if image.Size > d.Capacity {

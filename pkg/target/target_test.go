@@ -171,6 +171,78 @@ func TestFillErrors(t *testing.T) {
 }
 
 // TestFillFile writes to a real file with O_DIRECT: buffers, offsets and lengths must be aligned.
+// restart is the error of a reader that begins anew.
+type restart int64
+
+func (restart) Error() string    { return "begins anew" }
+func (r restart) Restart() int64 { return int64(r) }
+
+// again is a reader that begins anew after the first part.
+type again struct {
+	first, second io.Reader
+	size          int64
+}
+
+func (a *again) Read(p []byte) (int, error) {
+	if a.first == nil {
+		return a.second.Read(p)
+	}
+	n, err := a.first.Read(p)
+	if err == io.EOF {
+		a.first, err = nil, fmt.Errorf("read: %w", restart(a.size))
+	}
+	return n, err
+}
+
+// rewindable is a device that can be written from its beginning again.
+type rewindable struct{ *device }
+
+func (r rewindable) WriteAt(p []byte, offset int64) (int, error) {
+	if offset == 0 {
+		r.Reset()
+	}
+	return r.device.WriteAt(p, offset)
+}
+
+// TestFillAgain: what was written before a new beginning is written over, and counts as memory that is there.
+func TestFillAgain(t *testing.T) {
+	old, next := image(3*mib, 0), image(2*mib, 77)
+	for _, tt := range []struct {
+		name string
+		cut  int // of the old image, when the new one begins
+		size int64
+		want error
+	}{
+		{"at once", 0, int64(len(next)), nil},
+		{"within the first block", 1000, int64(len(next)), nil},
+		{"in the middle", 2*mib + 5, int64(len(next)), nil},
+		{"size unknown", 2 * mib, -1, nil},
+		{"too large now", mib, 5 * mib, &TooLargeError{Image: 5 * mib, Room: roundUp(int64(len(old)))}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := rewindable{&device{free: int64(len(old)) + Headroom}}
+			env := d.environment()
+			env.Open = func(string) (Writer, error) { return d, nil }
+			// What the RAM disk holds is not available any more.
+			env.Memory = func() (memory.Info, error) { return memory.Info{Available: d.free - int64(d.Len())}, nil }
+			disk, err := Prepare(Spec{Device: RAMDisk}, int64(len(old)), env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := disk.Fill(t.Context(), &again{bytes.NewReader(old[:tt.cut]), bytes.NewReader(next), tt.size})
+			var tooLarge *TooLargeError
+			switch {
+			case tt.want != nil:
+				if !errors.As(err, &tooLarge) || *tooLarge != *tt.want.(*TooLargeError) {
+					t.Errorf("Fill = %v, want %v", err, tt.want)
+				}
+			case err != nil || n != int64(len(next)) || !bytes.HasPrefix(d.Bytes(), next):
+				t.Errorf("Fill = %d, %v, want the %d bytes of the new image", n, err, len(next))
+			}
+		})
+	}
+}
+
 func TestFillFile(t *testing.T) {
 	d := &device{free: 1000 * mib}
 	env := d.environment()

@@ -1,110 +1,238 @@
-// Package httpx reads one resource over HTTP/1.1, HTTP/2 and TLS (RFC 9110, RFC 9112, RFC 9113, RFC 8446).
+// Package httpx reads one resource over HTTP/1.1, HTTP/2 and TLS (RFC 9110, RFC 9112, RFC 9113, RFC 8446), from the beginning or by
+// range.
 package httpx
 
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
 // Options say how to ask.
 type Options struct {
-	// Root is the path of the folder below which a site's own CA certificates are, see Roots.
-	Root string
-	// Insecure accepts any certificate.
-	Insecure bool
-	// Proxy is asked instead of the server, unless it is nil.
-	Proxy *url.URL
-	// Stall is how long the server may send nothing, before its answer or in the middle of it.
-	Stall time.Duration
+	// Dial connects to servers and proxies.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is how TLS is spoken. Its RootCAs are asked of Roots, when TLS is first needed: reading the authorities takes a slow machine a
+	// tenth of a second.
+	TLS   *tls.Config
+	Roots func() (*x509.CertPool, error)
+	// HandshakeTimeout bounds the set-up of TLS.
+	HandshakeTimeout time.Duration
+	// Proxy returns the proxy to ask for a URL, nil for none. A nil function means none for any.
+	Proxy func(*url.URL) *url.URL
+
+	// Gateway is a proxy that is asked for a target of another protocol, nil for none.
+	Gateway *url.URL
+
+	// Login for the server of the target, nil for that in the target itself. Neither it nor Header are sent to a server that a
+	// redirect leads to.
+	Login *url.Userinfo
+	// Header takes the place of fields sent by default; a field with no values leaves it out.
+	Header http.Header
+	// MaxRedirects is how many redirects are followed; negative for any number.
+	MaxRedirects int
+	// NoRedirects follows none, and says so.
+	NoRedirects bool
+	// Downgrade lets a redirect lead from https to http.
+	Downgrade bool
 }
 
-// maxRedirects is curl's default.
-const maxRedirects = 50
-
-// connectTimeout bounds name resolution and the TCP handshake; a machine that is switched off does not answer at all.
-const connectTimeout = 30 * time.Second
-
-// A Body is a resource that is being read.
-type Body struct {
-	// URL is where it was found after redirects, password included.
-	URL string
-	// Size in bytes, or -1 if it was not announced.
-	Size int64
-
-	body   io.ReadCloser
-	cancel context.CancelCauseFunc
-	ctx    context.Context
-	timer  *time.Timer
-	stall  time.Duration
+// A File is a resource of a server.
+type File struct {
+	target  *url.URL
+	options Options
+	tls     *tls.Config
+	trust   func() error
 }
 
-// A StatusError is an answer other than 200.
-type StatusError struct {
-	Code   int
-	Status string
+// New returns the resource at target. Nothing is asked yet.
+func New(target *url.URL, o Options) *File {
+	f := &File{target: target, options: o, tls: o.TLS.Clone()}
+	f.trust = sync.OnceValue(func() (err error) {
+		f.tls.RootCAs, err = o.Roots()
+		return err
+	})
+	return f
 }
 
-// Error shows the server's own words, "404 Not Found" for example.
-func (e *StatusError) Error() string { return "the server answered " + e.Status }
+// readBuffer holds what arrives between two calls of Read. What is written to the device comes in larger blocks, which are read
+// into directly.
+const readBuffer = 256 << 10
 
-// A RedirectError says that a redirect was not followed.
-type RedirectError struct{ reason string }
-
-// Error gives the reason.
-func (e *RedirectError) Error() string { return e.reason }
-
-// A StallError says that the server kept silent.
-type StallError struct{ For time.Duration }
-
-// Error says for how long.
-func (e *StallError) Error() string { return fmt.Sprintf("the server sent nothing for %v", e.For) }
-
-// Get asks for target. The context bounds the reading too.
-func Get(ctx context.Context, target *url.URL, o Options) (*Body, error) {
-	client, err := o.client(target)
+// Open asks for the resource from p on.
+func (f *File) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
+	client, err := f.client()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	b := &Body{ctx: ctx, cancel: cancel, stall: o.Stall}
-	b.timer = time.AfterFunc(o.Stall, func() { cancel(&StallError{o.Stall}) })
-
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	request, err := f.request(ctx, p)
 	if err != nil {
-		return nil, b.fail(err)
+		return nil, err
 	}
-	// What is counted and verified is the image as it lies on the server, so no encoding in between.
-	request.Header.Set("Accept-Encoding", "identity")
-	request.Header.Set("User-Agent", "liveboot")
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, b.fail(err)
+		return nil, plain(err)
 	}
-	b.body = response.Body
-	switch {
-	case response.StatusCode != http.StatusOK:
-		return nil, b.fail(&StatusError{response.StatusCode, response.Status})
-	case response.Header.Get("Content-Encoding") != "" && response.Header.Get("Content-Encoding") != "identity":
-		return nil, b.fail(fmt.Errorf("the server sends the image with Content-Encoding %s, which was not asked for", response.Header.Get("Content-Encoding")))
+	body, err := f.answer(response, p)
+	if err != nil {
+		_ = response.Body.Close() // the error that led here is the one to tell
+		return nil, err
 	}
-	b.timer.Stop()
-	b.URL, b.Size = response.Request.URL.String(), response.ContentLength
-	return b, nil
+	return body, nil
 }
 
-// fail gives the request up and returns the reason of err in the fewest words: without the URL, which the caller adds, and with the
-// stall in the place of the cancellation that it caused.
-func (b *Body) fail(err error) error {
-	err = b.cause(err)
-	_ = b.Close() // the error that led here is the one to tell
+func (f *File) request(ctx context.Context, p wire.Position) (*http.Request, error) {
+	target := *f.target
+	target.User, target.Fragment, target.RawFragment = nil, "", ""
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if g := f.options.Gateway; g != nil {
+		// To net/http it is a server like any other, with strange paths.
+		request.URL, request.Host = &url.URL{Scheme: g.Scheme, Host: g.Host, Opaque: target.String()}, target.Host
+		if password, _ := g.User.Password(); g.User != nil {
+			request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(g.User.Username()+":"+password)))
+		}
+	}
+	f.identify(request)
+	if p.Offset > 0 {
+		request.Header.Set("Range", rangeFrom(p.Offset))
+		if validator := ifRange(p.Validator); validator != "" {
+			request.Header.Set("If-Range", validator)
+		}
+	}
+	return request, nil
+}
+
+// identify sets the login and the fields that were asked for.
+func (f *File) identify(request *http.Request) {
+	login := f.options.Login
+	if login == nil {
+		login = f.target.User
+	}
+	if login != nil {
+		password, _ := login.Password()
+		request.SetBasicAuth(login.Username(), password)
+	}
+	for name, values := range f.options.Header {
+		if name == "Host" {
+			request.Host = strings.Join(values, "")
+			continue
+		}
+		// net/http sends its own User-Agent unless there is an empty one; every other field without values is simply not sent.
+		if request.Header.Del(name); name == "User-Agent" && len(values) == 0 {
+			values = []string{""}
+		}
+		request.Header[name] = values
+	}
+	// Last, so that nothing else can be asked for: what is counted and verified is the resource as it lies on the server.
+	request.Header.Set("Accept-Encoding", "identity")
+}
+
+// client returns a client whose connection ends with the answer: a second request on a connection that went dead would be
+// stuck there, too.
+func (f *File) client() (*http.Client, error) {
+	proxy := func(u *url.URL) *url.URL {
+		if f.options.Proxy == nil {
+			return nil
+		}
+		return f.options.Proxy(u)
+	}
+	need := func(u *url.URL) error {
+		if p := proxy(u); u.Scheme == "https" || p != nil && p.Scheme == "https" {
+			return f.trust()
+		}
+		return nil
+	}
+	first := f.target
+	if f.options.Gateway != nil {
+		first = f.options.Gateway
+	}
+	if err := need(first); err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL), nil },
+		DialContext:         f.options.Dial,
+		TLSClientConfig:     f.tls,
+		TLSHandshakeTimeout: f.options.HandshakeTimeout,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true,
+		DisableKeepAlives:   true,
+		ReadBufferSize:      readBuffer,
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &StatusError{Code: answer.StatusCode, Status: answer.Status, After: retryAfter(answer.Header, time.Now()), Proxy: true}
+		},
+	}
+	return &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+		return f.redirect(r, via, need)
+	}}, nil
+}
+
+// answer makes a body of a response, or tells what is wrong with it.
+func (f *File) answer(response *http.Response, p wire.Position) (*wire.Body, error) {
+	header := response.Header
+	at := response.Request.URL.String()
+	if response.Request.URL.Opaque != "" {
+		at = response.Request.URL.Opaque
+	}
+	body := &wire.Body{
+		ReadCloser: response.Body,
+		URL:        at,
+		Validator:  validator(header),
+		Ranges:     header.Get("Accept-Ranges") == "bytes",
+	}
+	switch {
+	case response.StatusCode == http.StatusOK:
+		body.Size = response.ContentLength
+		// A body of HTTP/1 with neither a length nor chunks ends with the connection (RFC 9112 section 6.3).
+		body.Unframed = body.Size < 0 && response.ProtoMajor == 1 && len(response.TransferEncoding) == 0
+	case response.StatusCode == http.StatusPartialContent && p.Offset > 0:
+		if err := partial(body, response, p); err != nil {
+			return nil, err
+		}
+	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable && p.Offset > 0:
+		return nil, &wire.RangeError{Offset: p.Offset, Answer: response.Status}
+	case f.options.NoRedirects && response.StatusCode >= 300 && response.StatusCode < 400:
+		return nil, &RedirectError{"the server redirects to " + locationOf(response) + ", and redirects were not to be followed"}
+	default:
+		return nil, &StatusError{Code: response.StatusCode, Status: response.Status, After: retryAfter(header, time.Now())}
+	}
+	if err := checkEncoding(header, response.Request.URL); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// checkEncoding refuses bytes that are not those of the resource. A server that names the compression of a compressed file means the
+// file as it lies there.
+func checkEncoding(header http.Header, u *url.URL) error {
+	encoding := strings.TrimPrefix(strings.ToLower(header.Get("Content-Encoding")), "x-")
+	stored := map[string]string{".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
+	if encoding == "" || encoding == "identity" || encoding == stored[path.Ext(u.Path)] {
+		return nil
+	}
+	return &EncodingError{encoding}
+}
+
+// plain returns the reason of an error of net/http in the fewest words: without the URL, which the caller adds.
+func plain(err error) error {
 	var wrapped *url.Error
 	if !errors.As(err, &wrapped) {
 		return err
@@ -116,72 +244,10 @@ func (b *Body) fail(err error) error {
 	return wrapped.Err
 }
 
-// place returns scheme and server of an address: path and query often hold a token.
-func place(u *url.URL) string { return u.Scheme + "://" + u.Host }
-
-func (b *Body) cause(err error) error {
-	var stall *StallError
-	if errors.As(context.Cause(b.ctx), &stall) {
-		return stall
-	}
-	return err
+// limited reads n bytes of a body at most.
+type limited struct {
+	io.Reader
+	io.Closer
 }
 
-// Read reads the resource.
-func (b *Body) Read(p []byte) (int, error) {
-	// The clock runs only while the server is waited for, not while the reader is busy with what came.
-	b.timer.Reset(b.stall)
-	n, err := b.body.Read(p)
-	b.timer.Stop()
-	if err != nil && err != io.EOF {
-		err = b.cause(err)
-	}
-	return n, err
-}
-
-// Close gives the connection up.
-func (b *Body) Close() error {
-	b.timer.Stop()
-	b.cancel(nil)
-	if b.body == nil {
-		return nil
-	}
-	return b.body.Close()
-}
-
-func (o Options) client(target *url.URL) (*http.Client, error) {
-	config := &tls.Config{InsecureSkipVerify: o.Insecure, MinVersion: tls.VersionTLS12}
-	// Reading the authorities takes a slow machine a tenth of a second: only who needs them pays for them.
-	trust := func(u *url.URL) (err error) {
-		if u != nil && u.Scheme == "https" && config.RootCAs == nil {
-			config.RootCAs, err = Roots(o.Root)
-		}
-		return err
-	}
-	if err := errors.Join(trust(target), trust(o.Proxy)); err != nil {
-		return nil, err
-	}
-	transport := &http.Transport{
-		Proxy:               http.ProxyURL(o.Proxy),
-		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: connectTimeout,
-		ForceAttemptHTTP2:   true,
-		DisableCompression:  true,
-		DisableKeepAlives:   true, // one request is all there is
-		// Fewer system calls for the same bytes: what arrives is written in blocks of a megabyte anyway.
-		ReadBufferSize: 256 << 10,
-	}
-	return &http.Client{
-		Transport: transport,
-		CheckRedirect: func(request *http.Request, via []*http.Request) error {
-			if len(via) > maxRedirects {
-				return &RedirectError{fmt.Sprintf("stopped after %d redirects, the last to %s", maxRedirects, place(request.URL))}
-			}
-			if request.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "https" {
-				return &RedirectError{fmt.Sprintf("the server redirects from https to http (%s), where nothing protects the image", place(request.URL))}
-			}
-			return trust(request.URL)
-		},
-	}, nil
-}
+func limit(body io.ReadCloser, n int64) io.ReadCloser { return limited{io.LimitReader(body, n), body} }

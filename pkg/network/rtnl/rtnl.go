@@ -1,124 +1,65 @@
-package network
+// Package rtnl is the network.Kernel of the machine that runs: rtnetlink(7), and /sys/class/net for what the bonding driver
+// has only there.
+//
+// Errors read as the ip(8) command that would have done the same, with what the kernel says beside the number of its error (extended
+// acknowledgements).
+//
+// The routes of a link have a metric of its own, so two links can hold the same subnet and a default route each: 100 and the link's index for
+// IPv4, 1024 and the link's index for IPv6. They are marked as from DHCP (RTPROT_DHCP) or static (RTPROT_STATIC), as the lease is.
+package rtnl
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"net/netip"
+	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/network"
 )
 
-// System is the Kernel that runs, in the network namespace of the process.
-type System struct{}
-
-// Watch sends the Ethernet links that there are and then their changes.
-func (System) Watch(ctx context.Context) (<-chan Link, error) {
-	updates := make(chan netlink.LinkUpdate)
-	done := make(chan struct{})
-	if err := netlink.LinkSubscribeWithOptions(updates, done, netlink.LinkSubscribeOptions{ListExisting: true}); err != nil {
-		return nil, fmt.Errorf("watch links: %w", err)
-	}
-	links := make(chan Link)
-	go func() {
-		defer close(links)
-		// The library's sender blocks until what it has to say is taken.
-		defer func() {
-			close(done)
-			for range updates {
-			}
-		}()
-		for {
-			select {
-			case update, ok := <-updates:
-				if !ok {
-					return
-				}
-				link, ok := linkFrom(update)
-				if !ok {
-					continue
-				}
-				select {
-				case links <- link:
-				case <-ctx.Done():
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return links, nil
+// System is the Kernel that runs, in the network namespace of the process. The zero System is ready; it must not be copied.
+type System struct {
+	mu sync.Mutex
+	// late are the options of a bond, by its name, that wait for one of its ports.
+	late map[string][]network.BondOption
 }
 
-// linkFrom leaves out what is no Ethernet card: the loopback, tunnels, and links that software made.
-func linkFrom(update netlink.LinkUpdate) (Link, bool) {
-	a := update.Attrs()
-	if a.EncapType != "ether" || a.Flags&net.FlagLoopback != 0 || len(a.HardwareAddr) != 6 {
-		return Link{}, false
+var _ network.Kernel = (*System)(nil)
+
+// request asks the kernel for something and waits for its answer.
+func request(kind, flags int, data ...nl.NetlinkRequestData) error {
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
 	}
-	switch update.Type() {
-	case "device", "veth": // a card, or its like in a test's namespace
-	default:
-		return Link{}, false
+	defer socket.Close()
+	// A kernel before 4.12 answers with a number only.
+	_ = socket.SetExtAck(true)
+	r := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
+	r.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
+	for _, d := range data {
+		r.AddData(d)
 	}
-	return Link{
-		Index:   a.Index,
-		Name:    a.Name,
-		MAC:     a.HardwareAddr,
-		Up:      a.Flags&net.FlagUp != 0,
-		Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
-		Gone:    update.Header.Type == unix.RTM_DELLINK,
-	}, true
+	_, err = r.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }
 
-// SetUp sets the link up.
-func (System) SetUp(link Link) error {
-	if err := netlink.LinkSetUp(handle(link)); err != nil {
-		return fmt.Errorf("ip link set %s up: %w", link.Name, err)
-	}
-	return nil
+// text is a string as the kernel takes it.
+func text(attribute int, s string) *nl.RtAttr { return nl.NewRtAttr(attribute, nl.ZeroTerminated(s)) }
+
+func number(attribute int, n int) *nl.RtAttr {
+	return nl.NewRtAttr(attribute, nl.Uint32Attr(uint32(n)))
 }
 
-func handle(link Link) netlink.Link {
+// handle names a link to the library.
+func handle(link network.Link) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: link.Index, Name: link.Name}}
 }
 
-// SetMTU sets the largest packet that the link sends, in bytes.
-func (System) SetMTU(link Link, mtu int) error {
-	if err := netlink.LinkSetMTU(handle(link), mtu); err != nil {
-		return fmt.Errorf("ip link set %s mtu %d: %w", link.Name, mtu, err)
-	}
-	return nil
-}
-
-// Configure gives the link the address and routes of lease. What is there already is replaced.
-func (System) Configure(link Link, lease Lease) error {
-	device := handle(link)
-	// Without a lifetime: the kernel would take the address away in the middle of a download that outlasts the lease.
-	address := &netlink.Addr{IPNet: ipNet(lease.Address)}
-	if err := netlink.AddrReplace(device, address); err != nil {
-		return fmt.Errorf("ip address replace %v dev %s: %w", lease.Address, link.Name, err)
-	}
-	for _, r := range lease.Routes {
-		route := &netlink.Route{LinkIndex: link.Index, Dst: ipNet(r.Destination), Protocol: unix.RTPROT_DHCP}
-		if r.Gateway.IsValid() {
-			route.Gw = r.Gateway.AsSlice()
-			// A gateway outside the subnet (/32 addresses, cloud networks) is reached on the link all the same.
-			if !lease.Address.Masked().Contains(r.Gateway) {
-				route.Flags = int(netlink.FLAG_ONLINK)
-			}
-		} else {
-			route.Scope = netlink.SCOPE_LINK
-		}
-		if err := netlink.RouteReplace(route); err != nil {
-			return fmt.Errorf("ip route replace %v via %v dev %s: %w", r.Destination, r.Gateway, link.Name, err)
-		}
-	}
-	return nil
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+// ip makes an error read as the command that would have done the same.
+func ip(err error, words ...any) error {
+	return fmt.Errorf("ip %s: %w", strings.TrimSuffix(fmt.Sprintln(words...), "\n"), err)
 }

@@ -1,0 +1,165 @@
+package fetch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/needs"
+)
+
+// benchSize is that of a small live image.
+const benchSize = 512 << 20
+
+// BenchmarkThroughput compares a download to a file in memory, with SHA-256 on, with what curl does: "curl | dd" and a separate
+// sha256sum, and plain "curl -o". What is reported is how many times as fast the download is. The three take turns, and the best time
+// of each counts, since a machine has other things to do, too.
+//
+//	go test -run '^$' -bench Throughput ./pkg/fetch
+func BenchmarkThroughput(b *testing.B) {
+	curl := needs.Program(b, "curl", "curl")
+	dir, err := os.MkdirTemp("/dev/shm", "bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	digest := benchImage(b, filepath.Join(dir, "image"))
+	address, out := benchServer(b, dir)+"/image", filepath.Join(dir, "out")
+
+	ours, dd, plain := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	take := func(best *time.Duration, f func() error) {
+		began := time.Now()
+		if err := f(); err != nil {
+			b.Fatal(err)
+		}
+		*best = min(*best, time.Since(began))
+		if err := os.Remove(out); err != nil {
+			b.Fatal(err)
+		}
+	}
+	shell := func(command string) func() error {
+		return func() error { return exec.Command("sh", "-c", command).Run() }
+	}
+	b.SetBytes(benchSize)
+	for b.Loop() {
+		for range 3 {
+			take(&ours, func() error { return save(b, address, digest, out) })
+			take(&dd, shell(fmt.Sprintf("%s -sf %s | dd of=%s bs=32k 2>/dev/null && sha256sum %[3]s", curl, address, out)))
+			take(&plain, shell(fmt.Sprintf("%s -sf -o %s %s", curl, out, address)))
+		}
+	}
+	b.ReportMetric(dd.Seconds()/ours.Seconds(), "x-curl-dd-sha256sum")
+	b.ReportMetric(plain.Seconds()/ours.Seconds(), "x-curl-o")
+	b.ReportMetric(benchSize/ours.Seconds()/(1<<20), "MiB/s-best")
+}
+
+// benchServer serves a folder by a process of its own, which is the same for all, and returns its address.
+func benchServer(b *testing.B, dir string) string {
+	b.Helper()
+	nginx, port := needs.Program(b, "nginx", "nginx"), freePort(b)
+	conf := filepath.Join(dir, "nginx.conf")
+	text := fmt.Sprintf("daemon off; pid %[1]s/pid; user root; error_log stderr crit; events {} "+
+		"http { access_log off; sendfile on; root %[1]s; server { listen 127.0.0.1:%[2]d; } }", dir, port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	serve(b, port, nginx, "-e", "stderr", "-c", conf)
+	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}
+
+// benchImage writes an image of noise, and returns its digest.
+func benchImage(b *testing.B, name string) Digest {
+	b.Helper()
+	file, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.CopyN(io.MultiWriter(file, sum), rand.NewChaCha8([32]byte{}), benchSize); err != nil {
+		b.Fatal(err)
+	}
+	return Digest{"sha256", hex.EncodeToString(sum.Sum(nil))}
+}
+
+// save writes beside reading, in blocks of a megabyte, as a device is filled.
+func save(b *testing.B, address string, digest Digest, out string) error {
+	s := source(address)
+	s.Digest = digest
+	stream, err := Open(b.Context(), s, Environment{Roots: b.TempDir()})
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	file, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	free, full := make(chan []byte, 3), make(chan []byte, 3)
+	for range 3 {
+		free <- make([]byte, 1<<20)
+	}
+	written := make(chan error, 1)
+	go func() {
+		var failed error
+		for block := range full {
+			if failed == nil {
+				_, failed = file.Write(block)
+			}
+			free <- block[:cap(block)]
+		}
+		written <- failed
+	}()
+	for {
+		block := <-free
+		n, err := io.ReadFull(stream, block)
+		full <- block[:n]
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			close(full)
+			return <-written
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// BenchmarkRead shows that a block costs no memory.
+func BenchmarkRead(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000000000000")
+		block := make([]byte, 1<<20)
+		for {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	s := source(server.URL + "/image")
+	s.Digest = Digest{"sha256", hex.EncodeToString(make([]byte, 32))}
+	stream, err := Open(b.Context(), s, Environment{Roots: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stream.Close()
+	block := make([]byte, 1<<20)
+	b.SetBytes(int64(len(block)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := io.ReadFull(stream, block); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,306 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
+)
+
+// connect tries the mirrors, round after round, until one gives the image from where the download is, or from its beginning.
+func (d *download) connect() error {
+	for {
+		if err := d.pause(); err != nil {
+			return err
+		}
+		for _, m := range d.candidates() {
+			err := d.attempt(m)
+			if err == nil {
+				for _, m := range d.mirrors {
+					m.since = time.Time{} // patience begins anew
+				}
+				return nil
+			}
+			if d.ctx.Err() != nil {
+				return d.stopped()
+			}
+			d.blame(m, err)
+		}
+	}
+}
+
+// candidates are the mirrors to ask now, in this order: the one that gave the last bytes, then as they were written.
+func (d *download) candidates() []*mirror {
+	var list []*mirror
+	if d.current != nil && d.eligible(d.current) && !time.Now().Before(d.current.notBefore) {
+		list = append(list, d.current)
+	}
+	for _, m := range d.mirrors {
+		if m != d.current && d.eligible(m) && !time.Now().Before(m.notBefore) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// eligible reports whether m may be asked. One that can only begin anew is left out for as long as there is hope for the one that gave
+// what is there.
+func (d *download) eligible(m *mirror) bool {
+	switch {
+	case m.dropped:
+		return false
+	case d.offset.Load() == 0, m == d.current, d.desperate():
+		return true
+	}
+	return !m.different && (d.known(m) || d.digest != nil)
+}
+
+func (d *download) desperate() bool {
+	return d.current == nil || d.current.dropped || over(d.env.Patience.Silent, d.moved)
+}
+
+// pause waits after a round in which something went wrong, and tells if there is nothing left to wait for.
+func (d *download) pause() error {
+	if d.ctx.Err() != nil {
+		return d.stopped()
+	}
+	var causes []MirrorError
+	var hope bool
+	earliest := time.Duration(-1)
+	for _, m := range d.mirrors {
+		if m.troubled && !m.dropped {
+			causes = append(causes, MirrorError{m.url, m.attempts, m.err})
+		}
+		m.troubled = false
+		if d.eligible(m) {
+			hope = true
+			if wait := max(0, time.Until(m.notBefore)); earliest < 0 || wait < earliest {
+				earliest = wait
+			}
+		}
+	}
+	if !hope {
+		return d.failure()
+	}
+	delay := max(earliest, d.delay(len(causes) > 0))
+	if len(causes) == 0 && delay == 0 {
+		return nil
+	}
+	if !d.mayRetry(delay) {
+		return d.failure()
+	}
+	d.report(Retrying{Count: d.round, Delay: delay, Causes: causes})
+	if err := sleep(d.ctx, delay); err != nil {
+		return d.stopped()
+	}
+	return nil
+}
+
+// delay returns how long to leave the servers alone.
+func (d *download) delay(troubled bool) time.Duration {
+	if !troubled {
+		return 0
+	}
+	d.round++
+	d.retries++
+	switch {
+	case d.unwaited:
+		d.unwaited = false
+		return 0
+	case d.source.RetryDelay > 0:
+		return d.source.RetryDelay
+	}
+	return d.env.Patience.delay(d.round)
+}
+
+// mayRetry reports whether the options allow for one more round, after delay.
+func (d *download) mayRetry(delay time.Duration) bool {
+	if n := d.source.Retry; n != nil && d.retries > *n {
+		return false
+	}
+	limit := d.source.RetryMaxTime
+	return limit == 0 || time.Since(d.began)+delay <= limit
+}
+
+// attempt asks m for what is to come. When it returns nil there is a connection.
+func (d *download) attempt(m *mirror) error {
+	if m.since.IsZero() {
+		m.since = time.Now()
+	}
+	for {
+		if d.offset.Load() == 0 {
+			if err := d.chooseDigest(m); err != nil {
+				return err
+			}
+		}
+		asked := d.position(m)
+		c, err := open(d.ctx, m.file, asked, d.source.Options)
+		var wrong *wire.RangeError
+		if asked.Offset > 0 && errors.As(err, &wrong) {
+			m.fromStart = true
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		m.answered = true
+		err = d.adopt(m, c)
+		if err == nil {
+			d.conn, d.current = c, m
+			return nil
+		}
+		_ = c.Close() // the error that led here is the one to tell
+		var changed *ChangedError
+		if !errors.As(err, &changed) {
+			return err
+		}
+		if m != d.current && !d.desperate() {
+			m.different = true
+			return err
+		}
+		d.beginAnew(m, err)
+	}
+}
+
+// adopt makes c the connection that is read on, or says why it cannot be.
+func (d *download) adopt(m *mirror, c *connection) error {
+	offset := d.offset.Load()
+	if offset == 0 {
+		return d.begin(m, c.Body)
+	}
+	proven, err := d.compare(m, c.Body)
+	if err != nil {
+		return err
+	}
+	if c.Offset == 0 {
+		m.fromStart = true
+		d.report(Repeating{URL: m.url, Offset: offset})
+		if err := d.discard(c, offset); err != nil {
+			return err
+		}
+	}
+	if m != d.current {
+		d.report(TookOver{From: d.current.url, To: m.url, Offset: offset, Cause: d.current.err})
+	} else if c.Offset > 0 {
+		d.report(Resumed{URL: m.url, Offset: offset, Size: d.size})
+	}
+	if d.size < 0 {
+		d.setSize(c.Size)
+	}
+	d.patched = d.patched || !proven
+	m.generation, m.validator = d.generation, c.Validator
+	return nil
+}
+
+// begin starts a generation with its first connection.
+func (d *download) begin(m *mirror, b *wire.Body) error {
+	if b.Unframed && d.want == (Digest{}) {
+		return &UnframedError{}
+	}
+	if d.size != b.Size {
+		d.furthest = 0
+	}
+	d.generation++
+	d.setSize(b.Size)
+	d.etag, d.ranges, d.at = b.Validator.ETag, b.Ranges, URL(b.URL)
+	d.moved = time.Now()
+	d.digest.stop()
+	d.digest = nil
+	switch {
+	case d.want != (Digest{}):
+		d.digest = newHasher(d.want.Algorithm)
+	case m.scheme.repeats:
+		d.digest = newHasher(fingerprint)
+	}
+	m.generation, m.validator = d.generation, b.Validator
+	return nil
+}
+
+// fingerprint is the algorithm by which a file is recognised that is sent once more, by a protocol without validators.
+const fingerprint = "sha256"
+
+func (d *download) setSize(n int64) {
+	d.size = n
+	d.length.Store(n)
+}
+
+// compare tells whether b goes on with what is there. If it is not proven now it will be, by the digest or by discard.
+func (d *download) compare(m *mirror, b *wire.Body) (proven bool, err error) {
+	had, has := m.validator, b.Validator
+	switch known := m.generation == d.generation; {
+	case d.size >= 0 && b.Size >= 0 && b.Size != d.size:
+		return false, &ChangedError{sizeChanged(d.size, b.Size)}
+	case b.Size >= 0 && b.Size < d.offset.Load():
+		return false, &ChangedError{sizeChanged(d.offset.Load(), b.Size)}
+	case known && had.Known() && has.Known():
+		if had.Same(has) {
+			return true, nil
+		}
+		return false, &ChangedError{"the file on the server has changed"}
+	case !known && d.etag != "" && d.etag == has.ETag:
+		return true, nil
+	case d.want != (Digest{}), d.digest != nil && b.Offset == 0:
+		return false, nil
+	}
+	return false, &ChangedError{"nothing tells whether the file on the server is still the same"}
+}
+
+// discard reads over the first n bytes of c, and compares them with those that are there where the digest cannot do that at the end.
+func (d *download) discard(c *connection, n int64) error {
+	if d.scratch == nil {
+		d.scratch = make([]byte, 256<<10)
+	}
+	again, recognise := newHash(fingerprint)
+	recognise = recognise && d.digest != nil && d.want == (Digest{})
+	for n > 0 {
+		got, err := c.Read(d.scratch[:min(n, int64(len(d.scratch)))])
+		n -= int64(got)
+		if recognise {
+			again.Write(d.scratch[:got]) // a hash.Hash never fails
+		}
+		switch {
+		case n == 0:
+		case err == io.EOF:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
+	if recognise && string(again.Sum(nil)) != string(d.digest.sum()) {
+		return &ChangedError{"the file on the server has changed: its beginning is another one"}
+	}
+	return nil
+}
+
+// newDownload prepares a download; nothing is asked yet.
+func newDownload(ctx context.Context, s Source, e Environment) (*download, error) {
+	if len(s.URLs) == 0 {
+		return nil, errors.New("get image: no URL is given")
+	}
+	dial, err := newDialer(s.Options, e)
+	if err != nil {
+		return nil, fmt.Errorf("get %v: %w", s.URLs[0], err)
+	}
+	if _, ok := newHash(s.Digest.Algorithm); !ok && s.Digest != (Digest{}) {
+		return nil, fmt.Errorf("get %v: digest %v: not one of sha256, sha512", s.URLs[0], s.Digest)
+	}
+	d := &download{source: s, env: e, dial: dial, began: time.Now()}
+	d.setSize(-1)
+	for _, u := range s.URLs {
+		m := &mirror{url: u}
+		if m.scheme, m.err = schemeOf(u); m.err == nil {
+			m.file, m.err = d.dial.file(u)
+		}
+		m.dropped = m.err != nil
+		d.mirrors = append(d.mirrors, m)
+	}
+	if s.MaxTime > 0 {
+		d.ctx, d.cancel = context.WithTimeoutCause(ctx, s.MaxTime, &MaxTimeError{s.MaxTime})
+	} else {
+		d.ctx, d.cancel = context.WithCancel(ctx)
+	}
+	return d, nil
+}

@@ -1,0 +1,124 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
+)
+
+// A connection is one attempt to read a file.
+type connection struct {
+	*wire.Body
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	guard  *guard
+
+	rate  int64 // highest, in bytes per second; 0: any
+	began time.Time
+	got   int64 // bytes
+}
+
+// open asks for a file, under the guard that the options ask for.
+func open(ctx context.Context, f wire.File, p wire.Position, o Options) (*connection, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &connection{ctx: ctx, cancel: cancel, guard: newGuard(o.SpeedTime, o.SpeedLimit, cancel), rate: o.LimitRate, began: time.Now()}
+	c.guard.start()
+	body, err := f.Open(ctx, p)
+	c.guard.stop(1) // the answer counts
+	if err != nil {
+		err = c.reason(err)
+		cancel(nil)
+		return nil, err
+	}
+	c.Body = body
+	return c, nil
+}
+
+// reason returns what ended the connection in the place of the cancellation that it led to.
+func (c *connection) reason(err error) error {
+	if cause := context.Cause(c.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// Read reads the file on, not faster than it may.
+func (c *connection) Read(p []byte) (int, error) {
+	if c.rate > 0 {
+		p = p[:min(int64(len(p)), max(1, c.rate/paceParts))]
+		if err := c.pace(); err != nil {
+			return 0, err
+		}
+	}
+	c.guard.start()
+	n, err := c.Body.Read(p)
+	c.guard.stop(n)
+	c.got += int64(n)
+	if err != nil && err != io.EOF {
+		err = c.reason(err)
+	}
+	return n, err
+}
+
+// paceParts is in how many parts the bytes of a second are read, so that the network sees a steady rate.
+const paceParts = 20
+
+// pace waits until the bytes that were read have taken their time.
+func (c *connection) pace() error {
+	due := c.began.Add(time.Duration(float64(c.got) / float64(c.rate) * float64(time.Second)))
+	wait := time.Until(due)
+	if wait <= 0 {
+		return nil
+	}
+	return sleep(c.ctx, wait)
+}
+
+// Close gives the connection up.
+func (c *connection) Close() error {
+	c.guard.timer.Stop()
+	c.cancel(nil)
+	return c.Body.Close()
+}
+
+// sleep waits for d. Its error is the cause of ctx's end.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// small reads a whole file of up to limit bytes.
+func small(ctx context.Context, f wire.File, o Options, limit int64) ([]byte, error) {
+	c, err := open(ctx, f, wire.Position{}, o)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close() // what counts has been read
+	if c.Size > limit {
+		return nil, &tooLongError{limit}
+	}
+	data, err := io.ReadAll(io.LimitReader(c, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > limit:
+		return nil, &tooLongError{limit}
+	case c.Size >= 0 && int64(len(data)) != c.Size:
+		return nil, io.ErrUnexpectedEOF
+	}
+	return data, nil
+}
+
+// tooLongError says that what should be a small file is none.
+type tooLongError struct{ limit int64 }
+
+func (e *tooLongError) Error() string   { return fmt.Sprintf("it is longer than %d bytes", e.limit) }
+func (e *tooLongError) Permanent() bool { return true }

@@ -1,0 +1,253 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
+)
+
+// A download reads the image as it travels, from whatever mirror gives it, over as many connections as it takes. It is read by one
+// goroutine at a time.
+type download struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	source Source
+	env    Environment
+	dial   dialer
+
+	mirrors []*mirror
+	current *mirror // gave the last bytes; nil before the first
+	conn    *connection
+
+	// What is being read. A generation is what is read from one beginning on.
+	generation int
+	size       int64 // -1: unknown
+	etag       string
+	want       Digest  // of this generation: the source's, or the one that was found
+	found      Digest  // the last one that was found beside an image
+	digest     *hasher // nil if there is nothing to compare with, now or later
+	patched    bool    // put together from connections of which only the digest can tell that they belong together
+	offset     atomic.Int64
+	length     atomic.Int64 // is size, for other goroutines
+	given      bool         // bytes of this generation were given to the reader
+
+	// How it goes.
+	began    time.Time
+	furthest int64     // bytes: what was reached in any generation
+	moved    time.Time // when that was
+	round    int       // rounds of attempts since then in which something went wrong
+	retries  int       // such rounds in all
+	unwaited bool      // the last connection was good enough to try the next at once
+	scratch  []byte
+
+	at     URL  // where the first connection of this generation found the image, after redirects
+	ranges bool // that server said that it can begin at an offset
+
+	restart *RestartError // to be told to the reader
+	err     error         // the end: io.EOF, or a failure
+}
+
+// quick is after how many bytes of a connection another one is tried at once.
+const quick = 1 << 20
+
+// Read returns io.EOF only after the whole image, verified.
+func (d *download) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for d.err == nil {
+		if d.conn == nil {
+			d.err = d.connect()
+			continue
+		}
+		if r := d.restart; r != nil {
+			d.restart, r.Size = nil, d.size
+			return 0, r
+		}
+		n, err := d.receive(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			d.lost(err)
+		}
+	}
+	return 0, d.err
+}
+
+// receive reads from the connection what is still to come, and ends the download when that is all.
+func (d *download) receive(p []byte) (int, error) {
+	offset := d.offset.Load()
+	if d.size >= 0 {
+		p = p[:min(int64(len(p)), d.size-offset)]
+	}
+	var n int
+	var err error
+	if len(p) > 0 {
+		n, err = d.conn.Read(p)
+	}
+	if n > 0 {
+		offset += int64(n)
+		d.digest.write(p[:n])
+		d.offset.Store(offset)
+		d.given = true
+		if offset > d.furthest {
+			d.furthest, d.moved, d.round = offset, time.Now(), 0
+		}
+	}
+	switch {
+	case offset == d.size, d.size < 0 && err == io.EOF:
+		// What the reader got is told first; the end comes with the next call.
+		if n == 0 {
+			d.size = offset
+			d.finish()
+		}
+		return n, nil
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	if n > 0 && err != nil {
+		d.lost(err)
+		err = nil
+	}
+	return n, err
+}
+
+// lost takes note of a connection that ended too early.
+func (d *download) lost(err error) {
+	d.unwaited = d.conn.got >= quick && d.round == 0
+	d.hangUp()
+	if d.ctx.Err() == nil {
+		d.blame(d.current, err)
+	}
+}
+
+func (d *download) hangUp() {
+	if d.conn != nil {
+		_ = d.conn.Close() // it is of no interest any more
+		d.conn = nil
+	}
+}
+
+// finish decides whether what was read is the image.
+func (d *download) finish() {
+	d.hangUp()
+	err := d.digest.check(d.want)
+	if err == nil {
+		d.err = io.EOF
+		return
+	}
+	// What was put together of two files may be right if it comes from one.
+	if !d.patched {
+		d.blame(d.current, err)
+	}
+	if !slices.ContainsFunc(d.mirrors, d.eligible) {
+		d.err = d.failure()
+		return
+	}
+	d.beginAnew(d.current, err)
+}
+
+// beginAnew forgets what was read. The next connection is the first of a new generation.
+func (d *download) beginAnew(m *mirror, cause error) {
+	lost := d.offset.Load()
+	d.digest.stop()
+	d.digest, d.patched, d.etag = nil, false, ""
+	d.want = d.source.Digest
+	d.offset.Store(0)
+	for _, m := range d.mirrors {
+		m.different, m.fromStart = false, false
+	}
+	d.report(Restarted{URL: m.url, Lost: lost, Cause: cause})
+	if d.given {
+		d.restart, d.given = &RestartError{Cause: cause}, false
+	}
+	d.current = nil
+}
+
+// blame takes note of what went wrong at a mirror.
+func (d *download) blame(m *mirror, err error) {
+	m.troubled = true
+	m.blame(err, d.source.Options, d.env.Patience)
+	if m.dropped && len(d.mirrors) > 1 {
+		d.report(GaveUp{URL: m.url, Cause: err})
+	}
+}
+
+func (d *download) report(e Event) {
+	if d.env.Report != nil {
+		d.env.Report(e)
+	}
+}
+
+// failure says what happened at all mirrors.
+func (d *download) failure() error {
+	e := &SourceError{Received: d.offset.Load(), Size: d.size}
+	for _, m := range d.mirrors {
+		e.Mirrors = append(e.Mirrors, MirrorError{m.url, m.attempts, m.err})
+	}
+	return e
+}
+
+// stopped says that the context ended the download.
+func (d *download) stopped() error {
+	cause := context.Cause(d.ctx)
+	last := ""
+	for _, m := range d.mirrors {
+		if m.err != nil && !errors.Is(m.err, cause) {
+			last += fmt.Sprintf("; before that: %v: %v", m.url, m.err)
+		}
+	}
+	return fmt.Errorf("get %v: after %d bytes: %w%s", d.place(), d.offset.Load(), cause, last)
+}
+
+// place is the mirror that is, or would be, read.
+func (d *download) place() URL {
+	if d.current != nil {
+		return d.current.url
+	}
+	return d.mirrors[0].url
+}
+
+func (d *download) close() {
+	d.cancel()
+	d.hangUp()
+	d.digest.stop()
+	d.digest = nil
+	if d.err == nil {
+		d.err = fmt.Errorf("get %v: %w", d.place(), errClosed)
+	}
+}
+
+var errClosed = errors.New("the stream is closed")
+
+// known reports whether the bytes that are there can be proven, now or at the end, to belong to what m sends from here on.
+func (d *download) known(m *mirror) bool {
+	switch {
+	case d.want != (Digest{}):
+		return true
+	case m.generation == d.generation:
+		return m.validator.Known()
+	}
+	return d.etag != ""
+}
+
+// position is where m is asked to begin.
+func (d *download) position(m *mirror) wire.Position {
+	p := wire.Position{Offset: d.offset.Load()}
+	switch {
+	case p.Offset == 0, m.fromStart, !d.known(m):
+		return wire.Position{}
+	case m.generation == d.generation:
+		p.Validator = m.validator
+	case d.want == (Digest{}):
+		p.Validator = wire.Validator{ETag: d.etag}
+	}
+	return p
+}

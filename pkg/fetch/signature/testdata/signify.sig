@@ -1,0 +1,2 @@
+untrusted comment: verify with signify.pub
+RWRfA3IStvbdCFtyHnk/Vm3u6oXmM0tpEmHc8J+nWUjpOUUm/oWqjqweTawTtDVzeePs/Ft8aBUJydu25H0jgVbkVKL/aOKvbAU=

@@ -1,0 +1,246 @@
+package fetch
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
+)
+
+// gunzip decompresses what looks like gzip.
+func gunzip(r io.Reader, _ string) (io.Reader, string, error) {
+	buffered := bufio.NewReader(r)
+	if magic, err := buffered.Peek(2); err != nil || magic[0] != 0x1f || magic[1] != 0x8b {
+		return buffered, "", nil
+	}
+	z, err := gzip.NewReader(buffered)
+	return z, "gzip", err
+}
+
+// ahead decompresses in a goroutine of its own, which reads for as long as there is something to read.
+func ahead(r io.Reader, name string) (io.Reader, string, error) {
+	z, kind, err := gunzip(r, name)
+	if err != nil || kind == "" {
+		return z, kind, err
+	}
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, z)
+		in.CloseWithError(err)
+	}()
+	return out, kind, nil
+}
+
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestDecompress(t *testing.T) {
+	packed := gzipped(t, image)
+	other := gzipped(t, changed.Data)
+	file := fetchtest.File{Data: packed, ETag: `"one"`}
+	half := fetchtest.Answer{Break: fetchtest.Reset, At: len(packed) / 2}
+	damaged := bytes.Clone(packed)
+	damaged[len(damaged)/2] ^= 1
+	for name, decompress := range map[string]func(io.Reader, string) (io.Reader, string, error){"in place": gunzip, "ahead": ahead} {
+		for _, tt := range []struct {
+			name     string
+			file     fetchtest.File
+			answers  []fetchtest.Answer
+			digest   Digest
+			want     []byte
+			restarts int
+			wantErr  string
+		}{
+			{"whole", file, nil, digestOf(packed), image, 0, ""},
+			{"not compressed", strong, nil, Digest{}, image, 0, ""},
+			{"resumed", file, []fetchtest.Answer{half}, digestOf(packed), image, 0, ""},
+			{"cut in the first bytes", file, []fetchtest.Answer{{Break: fetchtest.Reset, At: 1}}, Digest{}, image, 0, ""},
+			{"changed", file, []fetchtest.Answer{half, {File: &fetchtest.File{Data: other, ETag: `"two"`}}}, Digest{}, changed.Data, 1, ""},
+			{"changed, not compressed any more", file, []fetchtest.Answer{half, {File: &changed}}, Digest{}, changed.Data, 1, ""},
+			{"wrong digest", file, nil, digestOf(image), nil, 0, "is not the expected one"},
+			{"truncated", fetchtest.File{Data: packed[:len(packed)-1]}, nil, Digest{}, nil, 0, "decompress the image after"},
+			{"damaged", fetchtest.File{Data: damaged}, nil, Digest{}, nil, 0, "decompress the image after"},
+			{"truncated header", fetchtest.File{Data: packed[:5]}, nil, Digest{}, nil, 0, "decompress the image after 5 bytes"},
+			{"not there any more", file, []fetchtest.Answer{half, {Status: 404}}, Digest{}, nil, 0, "404"},
+		} {
+			t.Run(tt.name+", "+name, func(t *testing.T) {
+				in(t, func(t *testing.T, network *fetchtest.Network) {
+					network.Server("h", tt.file, tt.answers...)
+					s := source("http://h/image")
+					s.Digest = tt.digest
+					c, err := get(t, s, Environment{connect: network.Dial, Decompress: decompress})
+					if tt.wantErr != "" {
+						if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+							t.Errorf("get = %v, want an error with %q", err, tt.wantErr)
+						}
+						return
+					}
+					if err != nil || !bytes.Equal(c.data, tt.want) || c.restarts != tt.restarts {
+						t.Fatalf("get = %d bytes, %v, %d new beginnings, want %d bytes, %d", len(c.data), err, c.restarts, len(tt.want), tt.restarts)
+					}
+					compressed := !strings.Contains(tt.name, "not compressed")
+					if (c.stream.Size == -1) != compressed || (c.stream.Compression == "gzip") != compressed {
+						t.Errorf("size %d, compression %q, want -1 and gzip: %v", c.stream.Size, c.stream.Compression, compressed)
+					}
+					if n, size := c.stream.Received(); n != size || n == 0 {
+						t.Errorf("received %d of %d bytes", n, size)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestTrailingBytes: what a decompressor leaves unread is a part of the image as it travels.
+func TestTrailingBytes(t *testing.T) {
+	packed := gzipped(t, image)
+	first := func(r io.Reader, _ string) (io.Reader, string, error) {
+		z, err := gzip.NewReader(bufio.NewReaderSize(r, 16))
+		if err == nil {
+			z.Multistream(false)
+		}
+		return z, "gzip", err
+	}
+	for _, tt := range []struct {
+		name string
+		cut  int
+		want bool
+	}{
+		{"there", -1, true},
+		{"cut for ever", len(packed) + 50_000, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				answers := []fetchtest.Answer{{}}
+				if tt.cut > 0 {
+					answers = []fetchtest.Answer{{Break: fetchtest.Reset, At: tt.cut}, {Status: 404}}
+				}
+				network.Server("h", fetchtest.File{Data: append(bytes.Clone(packed), make([]byte, 100_000)...), ETag: `"x"`}, answers...)
+				c, err := get(t, source("http://h/image"), Environment{connect: network.Dial, Decompress: first})
+				if (err == nil) != tt.want || tt.want && !bytes.Equal(c.data, image) {
+					t.Errorf("get = %d bytes, %v, want success %v", len(c.data), err, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestCloseEarly: whatever is under way ends.
+func TestCloseEarly(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		packed := gzipped(t, image)
+		network.Server("h", fetchtest.File{Data: packed, ETag: `"one"`}, fetchtest.Answer{Break: fetchtest.Silence, At: len(packed) / 2})
+		s := source("http://h/image")
+		s.Digest = digestOf(packed)
+		stream, err := Open(t.Context(), s, Environment{connect: network.Dial, Decompress: ahead, Roots: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(stream, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		if _, err := stream.Read(make([]byte, 1)); err == nil {
+			t.Error("Read after Close: no error")
+		}
+	})
+}
+
+// A repeating is a file of a protocol with neither offsets nor validators, which is another file from time to time.
+type repeating struct{ versions [][]byte }
+
+func (r *repeating) Open(context.Context, wire.Position) (*wire.Body, error) {
+	v := r.versions[0]
+	if len(r.versions) > 1 {
+		r.versions = r.versions[1:]
+	}
+	return &wire.Body{ReadCloser: io.NopCloser(io.MultiReader(bytes.NewReader(v), broken{})), Size: int64(len(image))}, nil
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }
+
+// TestRepeats: such a protocol begins anew, and its bytes are compared with those that were given.
+func TestRepeats(t *testing.T) {
+	half := image[:len(image)/2]
+	for _, tt := range []struct {
+		name     string
+		versions [][]byte
+		digest   Digest
+		want     []byte
+		events   string
+	}{
+		{"the same", [][]byte{half, image[:100], half, image}, Digest{}, image, "Repeating Repeating Repeating"},
+		{"another", [][]byte{half, changed.Data}, Digest{}, changed.Data, "Repeating Restarted"},
+		{"another, digest known", [][]byte{changed.Data[:100], image, image}, digestOf(image), image, "Repeating Restarted"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				network.Server("h", strong)
+				s := source("http://h/x")
+				s.Digest = tt.digest
+				c := &copied{}
+				e := Environment{connect: network.Dial, Report: c.report, Stall: DefaultStall, Patience: Patience{}.withDefaults(), Roots: t.TempDir()}
+				s.Options = s.Options.withDefaults(e)
+				d, err := newDownload(t.Context(), s, e)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer d.close()
+				d.mirrors[0].file, d.mirrors[0].scheme.repeats = &repeating{tt.versions}, true
+				if err := c.readAll(d); err != nil || !bytes.Equal(c.data, tt.want) {
+					t.Errorf("get = %d bytes, %v, want %d", len(c.data), err, len(tt.want))
+				}
+				if c.kinds() != tt.events {
+					t.Errorf("events %v, want %s", c.all, tt.events)
+				}
+			})
+		})
+	}
+}
+
+func TestHasher(t *testing.T) {
+	for _, size := range []int{0, 1, hashBlock - 1, hashBlock, hashBlock + 1, 10*hashBlock + 7} {
+		h := newHasher("sha256")
+		data := noise(1, size)
+		for rest := data; len(rest) > 0; {
+			n := min(len(rest), 1+len(rest)/3)
+			h.write(rest[:n])
+			rest = rest[n:]
+			if want := digestOf(data[:len(data)-len(rest)]).Hex; hex.EncodeToString(h.sum()) != want {
+				t.Fatalf("sum after %d bytes is not %s", len(data)-len(rest), want)
+			}
+		}
+		if got := hex.EncodeToString(h.sum()); got != digestOf(data).Hex {
+			t.Errorf("sum of %d bytes = %s", size, got)
+		}
+		h.stop()
+	}
+	var none *hasher
+	none.write([]byte("x"))
+	none.stop()
+	if err := none.check(Digest{}); err != nil {
+		t.Errorf("check without a digest = %v", err)
+	}
+}
