@@ -1,7 +1,7 @@
 package integration
 
 import (
-	"net"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -85,17 +85,21 @@ func checkInitramfs(t *testing.T, f *livefacts.Facts) {
 	}
 }
 
-// checkAddress says whether some link has the address that QEMU's DHCP server gives.
+// checkAddress says whether the link that the boot's report names has the address that it names.
 func checkAddress(t *testing.T, f *livefacts.Facts) {
 	t.Helper()
-	for _, l := range f.Links {
-		for _, a := range l.Addresses {
-			if ip, _, err := net.ParseCIDR(a); err == nil && ip.String() == "10.0.2.15" {
-				return
-			}
-		}
+	var report struct {
+		Network struct{ Interface, Address string }
 	}
-	t.Errorf("no link has the address 10.0.2.15: %+v", f.Links)
+	if err := json.Unmarshal(f.Report, &report); err != nil {
+		t.Errorf("read the boot's report: %v: %s", err, f.Report)
+	}
+	has := func(l livefacts.Link) bool {
+		return l.Name == report.Network.Interface && slices.Contains(l.Addresses, report.Network.Address)
+	}
+	if report.Network.Address == "" || !slices.ContainsFunc(f.Links, has) {
+		t.Errorf("the links are %+v, want what the boot's report says: %+v", f.Links, report.Network)
+	}
 }
 
 // checkArguments says whether the live init got what stands behind -- on the kernel line.

@@ -99,6 +99,7 @@ func TestProgressText(t *testing.T) {
 	}{
 		{"unknown size", 1 << 20, 5 << 20, -1, "5.0 MiB, 1.0 MiB/s, size unknown, 7s so far"},
 		{"stalled", 0, 1 << 20, 4 << 20, " 25 % (1.0 of 4.0 MiB), 0.0 MiB/s, stalled"},
+		{"silent for a while", 1000, 1 << 20, 4 << 20, " 25 % (1.0 of 4.0 MiB), 0.0 MiB/s, stalled"},
 		{"complete", 1 << 20, 4 << 20, 4 << 20, "100 % (4.0 of 4.0 MiB), 1.0 MiB/s, 0s left"},
 	} {
 		p := progress{rate: tt.rate, began: time.Second}

@@ -93,6 +93,10 @@ func (p *progress) measure(now time.Duration, done int64) {
 	p.sample, p.sampled = done, now
 }
 
+// slowest in bytes per second is the rate below which nothing can be said of the time that is left: the average of what came before a
+// server fell silent only falls little by little.
+const slowest = 1 << 10
+
 func (p *progress) text(now time.Duration, done, size int64) string {
 	const mib = 1 << 20
 	rate := fmt.Sprintf("%.1f MiB/s", p.rate/mib)
@@ -100,7 +104,7 @@ func (p *progress) text(now time.Duration, done, size int64) string {
 		return fmt.Sprintf("%.1f MiB, %s, size unknown, %s so far", float64(done)/mib, rate, (now - p.began).Round(time.Second))
 	}
 	left := "stalled"
-	if p.rate >= 1 {
+	if p.rate >= slowest {
 		left = time.Duration(float64(size-done)/p.rate*float64(time.Second)).Round(time.Second).String() + " left"
 	}
 	return fmt.Sprintf("%3d %% (%.1f of %.1f MiB), %s, %s", 100*done/size, float64(done)/mib, float64(size)/mib, rate, left)
