@@ -32,7 +32,7 @@ func goTags() []string { return []string{"goshliner"} }
 func busyboxFlags() []string {
 	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-tags=" + strings.Join(goTags(), ","), "-gcflags=all=-l"}
 	for _, hot := range []string{"runtime/...", "internal/runtime/...", "crypto/...", "hash/...", "compress/...", "bytes", "bufio", "io",
-		"github.com/klauspost/compress/...", "github.com/ulikunitz/xz/..."} {
+		"github.com/klauspost/compress/...", "github.com/mikelolasagasti/xz/..."} {
 		flags = append(flags, "-gcflags="+hot+"=")
 	}
 	return flags

@@ -2,6 +2,7 @@ package nettest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,17 +25,35 @@ type Net struct {
 
 // openFar makes the second network namespace. It lives as long as its file is open.
 func (n *Net) openFar() error {
-	made := make(chan error)
+	return abroad(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() (err error) {
+		n.far, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+}
+
+// abroad runs f on a thread that leave has taken to another network namespace, and brings the thread back. It is not let go instead: with the
+// thread would die what it had once started to die with its parent (PR_SET_PDEATHSIG), a virtual machine for example.
+func abroad(leave, f func() error) error {
+	done := make(chan error)
 	go func() {
-		// The thread is in the new namespace from then on: it is never unlocked, so it ends with the goroutine.
 		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err == nil {
-			n.far, err = os.Open("/proc/thread-self/ns/net")
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			done <- err
+			return
 		}
-		made <- err
+		defer home.Close()
+		if err = leave(); err == nil {
+			err = f()
+		}
+		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+			done <- errors.Join(err, back)
+			return // still locked: nobody else shall have the thread
+		}
+		runtime.UnlockOSThread()
+		done <- err
 	}()
-	return <-made
+	return <-done
 }
 
 // beginFar makes the far side a place where all is settled: its addresses can be used at once, without duplicate address detection.
@@ -61,16 +80,7 @@ func (n *Net) Elsewhere() *Net {
 // Far runs f on the far side. Sockets that f opens stay there; goroutines that it starts are on the near side.
 func (n *Net) Far(f func() error) {
 	n.t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		err := unix.Setns(int(n.far.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	if err := abroad(func() error { return unix.Setns(int(n.far.Fd()), unix.CLONE_NEWNET) }, f); err != nil {
 		n.t.Fatalf("on the far side: %v", err)
 	}
 }
