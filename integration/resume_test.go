@@ -4,24 +4,24 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/liveboot/liveboot/integration/liveiso"
 	"github.com/liveboot/liveboot/integration/webserver"
+	"github.com/liveboot/liveboot/pkg/needs"
 	"github.com/liveboot/liveboot/pkg/network/nettest"
 )
 
 // slowly makes nginx send an ISO of some 3 MB for half a minute.
 const slowly = "limit_rate 100k"
-
-// progressed is the progress line of a download that is past its first third, and not over.
-func progressed() *regexp.Regexp { return regexp.MustCompile(`liveboot: fetch: +([3-8]\d) % `) }
 
 // outage is how long what was cut stays cut.
 const outage = 20 * time.Second
@@ -51,10 +51,10 @@ func TestServerRestart(t *testing.T) {
 	m := boot(t, "root=live:http://10.3.0.1/"+filepath.Base(iso), onTaps(tap))
 	m.see(progressed(), anyFailure())
 	server.Stop()
-	m.see(regexp.MustCompile(`liveboot: .*fetch: trying again`), anyFailure())
+	m.see(warned(`fetch: trying again`), anyFailure())
 	wait(t, outage)
 	start()
-	m.see(regexp.MustCompile(`liveboot: .*fetch: resumed at byte [1-9]\d* of `), anyFailure())
+	m.see(warned(`fetch: resumed at byte [1-9]\d* of `), anyFailure())
 	checkLive(t, m.facts(), liveiso.Squashfs)
 }
 
@@ -110,6 +110,55 @@ func TestWrongFile(t *testing.T) {
 			}
 			m := boot(t, "root=live:"+webserver.Nginx(t, dir, nil)+"/x.iso")
 			m.fails(fetching, tt.cause)
+			m.neverSaid(said(live, ""))
+		})
+	}
+}
+
+// An image must be signed by the key on the kernel command line: one that is boots, one that somebody else signed does not.
+func TestSigned(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		good bool
+	}{{"by the key", true}, {"by another", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			full(t)
+			t.Parallel()
+			program := needs.Program(t, "minisign", "minisign")
+			iso, err := os.ReadFile(liveISO(t, liveiso.Config{Layout: liveiso.Squashfs}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, dir := t.TempDir(), t.TempDir()
+			minisign := func(args ...string) {
+				t.Helper()
+				if out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput(); err != nil {
+					t.Fatalf("minisign %q: %v: %s", args, err, out)
+				}
+			}
+			for _, name := range []string{"site", "other"} {
+				minisign("-G", "-W", "-p", filepath.Join(keys, name+".pub"), "-s", filepath.Join(keys, name))
+			}
+			sum := filepath.Join(dir, "x.iso.sha256")
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, "x.iso"), iso, 0o644), os.WriteFile(sum, fmt.Appendf(nil, "%x  x.iso\n", sha256.Sum256(iso)), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			signer := "site"
+			if !tt.good {
+				signer = "other"
+			}
+			minisign("-S", "-s", filepath.Join(keys, signer), "-m", sum)
+			public, err := os.ReadFile(filepath.Join(keys, "site.pub"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := strings.Split(string(public), "\n")[1]
+			m := boot(t, "rd.liveboot.key="+key+" root=live:"+webserver.Nginx(t, dir, nil)+"/x.iso")
+			if tt.good {
+				checkLive(t, m.facts(), liveiso.Squashfs)
+				return
+			}
+			m.fails(fetching, "signature")
 			m.neverSaid(said(live, ""))
 		})
 	}

@@ -50,3 +50,14 @@ func prompt() *regexp.Regexp { return regexp.MustCompile(`^\$ $`) }
 
 // kernelPanic ends every wait.
 func kernelPanic() *regexp.Regexp { return regexp.MustCompile(`Kernel panic - not syncing: .*`) }
+
+// configured is the line that says what link has which address; its groups are these two.
+func configured() *regexp.Regexp {
+	return regexp.MustCompile(`liveboot: network: (\S+) \([0-9a-f:]+\) (\S+/\d+)`)
+}
+
+// progressed is the progress line of a download that is past its first third, and not over.
+func progressed() *regexp.Regexp { return regexp.MustCompile(`liveboot: fetch: +([3-8]\d) % `) }
+
+// warned is a line that people are told beside the stages'; what is an expression.
+func warned(what string) *regexp.Regexp { return regexp.MustCompile(`liveboot: warning: .*` + what) }

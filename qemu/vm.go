@@ -102,7 +102,7 @@ func (vm *VM) plumbing(monitor *os.File) vmtest.Fn {
 		o.AppendQEMU(
 			"-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
 			"-chardev", "socket,id=monitor,fd="+strconv.Itoa(fd), "-mon", "chardev=monitor,mode=control",
-			"-pidfile", quote(vm.pidFile), "-no-shutdown")
+			"-pidfile", vm.pidFile, "-no-shutdown")
 		return nil
 	}
 }

@@ -252,3 +252,33 @@ func TestDirect(t *testing.T) {
 		}
 	}
 }
+
+// TestFTPByProxy: the proxy is asked for the address as it is, logs in for us, and is not followed elsewhere.
+func TestFTPByProxy(t *testing.T) {
+	type seen struct{ uri, login, proxyLogin string }
+	var got []seen
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, login, _ := r.BasicAuth()
+		got = append(got, seen{r.RequestURI, login, r.Header.Get("Proxy-Authorization")})
+		if strings.HasSuffix(r.RequestURI, "elsewhere") {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+			return
+		}
+		w.Write(image)
+	}))
+	defer proxy.Close()
+	s := source("ftp://name:secret@h/x.iso")
+	s.Digest, s.Proxy = digestOf(image), URL(strings.Replace(proxy.URL, "http://", "http://p:q@", 1))
+	c, err := get(t, s, Environment{Patience: hasty})
+	if err != nil || !bytes.Equal(c.data, image) || c.stream.URL != "ftp://h/x.iso" {
+		t.Errorf("get by proxy = %d bytes, %v, want the image", len(c.data), err)
+	}
+	want := []seen{{"ftp://h/x.iso", "secret", "Basic cDpx"}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(seen{})); diff != "" {
+		t.Errorf("the proxy saw (-want +got):\n%s", diff)
+	}
+	s.URLs = []URL{"ftp://h/elsewhere"}
+	if _, err := get(t, s, Environment{Patience: hasty}); err == nil || !strings.Contains(err.Error(), "the proxy redirects to http://192.0.2.1") {
+		t.Errorf("get what the proxy redirects = %v, want an error", err)
+	}
+}

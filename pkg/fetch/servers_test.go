@@ -242,20 +242,23 @@ http_access allow localhost
 	})
 }
 
+// TestTFTPServers: dnsmasq knows large blocks, atftpd windows, too.
 func TestTFTPServers(t *testing.T) {
 	needs.That(t, os.Getuid() == 0, "root, for TFTP servers")
-	hpa := needs.Program(t, "in.tftpd", "tftpd-hpa")
 	dnsmasq := needs.Program(t, "dnsmasq", "dnsmasq-base")
+	atftpd := needs.Program(t, "atftpd", "atftpd")
 	s := newSite(t)
-	port, other := freePort(t), freePort(t)
-	serve(t, 0, hpa, "--foreground", "--secure", "--address", fmt.Sprintf("127.0.0.1:%d", port), s.path("files"))
+	port := freePort(t)
+	serve(t, 0, atftpd, "--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", "127.0.0.1",
+		"--port", fmt.Sprint(port), "--logfile", "-", s.path("files"))
+	// The port of dnsmasq's TFTP is always 69.
 	serve(t, 0, dnsmasq, "--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--enable-tftp", "--tftp-root="+s.path("files"),
-		fmt.Sprintf("--listen-address=127.0.0.%d", 2), "--bind-interfaces", "--pid-file", "--user=root", fmt.Sprintf("--tftp-port-range=%d,%d", other, other))
+		"--listen-address=127.0.0.2", "--bind-interfaces", "--pid-file", "--user=root")
 	for _, address := range []string{fmt.Sprintf("tftp://127.0.0.1:%d", port), "tftp://127.0.0.2"} {
 		for _, digest := range []Digest{{}, digestOf(image)} {
 			one := source(address + "/sub/image")
 			one.Digest = digest
-			c, err := get(t, one, Environment{Patience: hasty})
+			c, err := get(t, one, Environment{})
 			if err != nil || !bytes.Equal(c.data, image) || c.stream.Size != int64(len(image)) {
 				t.Errorf("get %s = %d bytes, %v, want the image of %d bytes: %v", address, len(c.data), err, len(image), c.all)
 			}

@@ -8,11 +8,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
+	"github.com/liveboot/liveboot/pkg/needs"
 )
 
 // gunzip decompresses what looks like gzip.
@@ -242,5 +245,50 @@ func TestHasher(t *testing.T) {
 	none.stop()
 	if err := none.check(Digest{}); err != nil {
 		t.Errorf("check without a digest = %v", err)
+	}
+}
+
+// TestRealDecompressor is the decompressor that a boot uses, which works ahead in parallel, over connections that break and a file that
+// changes.
+func TestRealDecompressor(t *testing.T) {
+	unpack := func(r io.Reader, _ string) (io.Reader, string, error) {
+		d, err := decompress.New(r, decompress.Options{Workers: 4})
+		if err != nil {
+			return nil, "", err
+		}
+		return d, d.Format(), nil
+	}
+	debian := map[string]string{"xz": "xz-utils", "gzip": "gzip", "zstd": "zstd", "bzip2": "bzip2"}
+	for _, program := range [][]string{{"xz", "-0", "--block-size=100000"}, {"gzip", "-1"}, {"zstd", "-1"}, {"bzip2", "-1"}} {
+		path := needs.Program(t, program[0], debian[program[0]])
+		pack := func(data []byte) []byte {
+			command := exec.Command(path, append(program[1:], "-c")...)
+			command.Stdin = bytes.NewReader(data)
+			packed, err := command.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return packed
+		}
+		packed, other := pack(image), pack(changed.Data)
+		half := fetchtest.Answer{Break: fetchtest.Reset, At: len(packed) / 2}
+		end := fetchtest.Answer{Break: fetchtest.Reset, At: len(packed) - 1}
+		for _, tt := range []struct {
+			name    string
+			answers []fetchtest.Answer
+			want    []byte
+		}{
+			{"resumed", []fetchtest.Answer{half, end}, image},
+			{"changed", []fetchtest.Answer{half, {File: &fetchtest.File{Data: other, ETag: `"two"`}}}, changed.Data},
+			{"gone", []fetchtest.Answer{end, {Status: 404}}, nil},
+		} {
+			t.Run(program[0]+", "+tt.name, func(t *testing.T) {
+				server := fetchtest.New(t, fetchtest.File{Data: packed, ETag: `"one"`}, tt.answers...)
+				c, err := get(t, source(server.Image()), Environment{Patience: hasty, Decompress: unpack})
+				if (err == nil) != (tt.want != nil) || err == nil && !bytes.Equal(c.data, tt.want) {
+					t.Errorf("get = %d bytes, %v, want %d bytes", len(c.data), err, len(tt.want))
+				}
+			})
+		}
 	}
 }

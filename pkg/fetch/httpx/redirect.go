@@ -11,6 +11,8 @@ func (f *File) redirect(request *http.Request, via []*http.Request, need func(*u
 	switch last := via[len(via)-1].URL; {
 	case f.options.NoRedirects:
 		return http.ErrUseLastResponse
+	case f.options.Gateway != nil:
+		return &RedirectError{"the proxy redirects to " + place(request.URL) + ", which is not followed"}
 	case request.URL.Scheme != "http" && request.URL.Scheme != "https":
 		return &RedirectError{fmt.Sprintf("the server redirects to the protocol %q, which is not followed", request.URL.Scheme)}
 	case f.options.MaxRedirects >= 0 && len(via) > f.options.MaxRedirects:

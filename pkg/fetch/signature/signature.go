@@ -3,7 +3,11 @@
 // Three kinds of signatures are known: those of minisign (both forms: of the file, and of its BLAKE2b hash), those of OpenBSD's
 // signify, whose keys are the same, and those of OpenPGP. Which one a key is for is recognised by its content.
 //
-// Formats: https://jedisct1.github.io/minisign/, signify(1), RFC 9580 (see package openpgp).
+// OpenPGP is read strictly. A key counts only with a valid signature by itself, a subkey only if it is bound to its primary key in both
+// directions; the one that signs has to be made for it; what is revoked or has expired, for whatever reason, does not count; neither do
+// SHA-1, MD5, DSA and RSA below 2048 bits.
+//
+// Formats: https://jedisct1.github.io/minisign/, signify(1), RFC 9580. Ed25519 is Go's, OpenPGP that of github.com/ProtonMail/go-crypto.
 package signature
 
 import (
@@ -12,8 +16,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/liveboot/liveboot/pkg/fetch/signature/openpgp"
 )
 
 // A Key is one public key, or several of one kind, any of which may have signed.
@@ -34,12 +36,12 @@ func ParseKey(data []byte) (Key, error) {
 	switch {
 	case len(strings.TrimSpace(string(data))) == 0:
 		return nil, errors.New("public key: is empty")
-	case openpgp.Recognise(data):
-		ring, err := openpgp.ParseKeyring(data)
+	case isPGP(data):
+		keys, err := parsePGPKeys(data)
 		if err != nil {
 			return nil, fmt.Errorf("public key: %w", err)
 		}
-		return pgpKey{ring}, nil
+		return keys, nil
 	}
 	keys, err := parseEd25519Keys(string(data))
 	if err != nil {
@@ -50,19 +52,7 @@ func ParseKey(data []byte) (Key, error) {
 
 // Suffixes returns the suffixes of every kind of key, for a look at what lies beside a file.
 func Suffixes() []string {
-	all := slices.Concat(ed25519Keys{}.Suffixes(), pgpKey{}.Suffixes())
+	all := slices.Concat(ed25519Keys{}.Suffixes(), pgpKeys{}.Suffixes())
 	slices.Sort(all)
 	return slices.Compact(all)
-}
-
-// A pgpKey is a keyring of OpenPGP.
-type pgpKey struct{ openpgp.Keyring }
-
-func (pgpKey) Suffixes() []string { return []string{".asc", ".sig", ".gpg"} }
-
-func (k pgpKey) Verify(message, signature []byte, now time.Time) error {
-	if err := k.Keyring.Verify(message, signature, now); err != nil {
-		return fmt.Errorf("signature: %w", err)
-	}
-	return nil
 }

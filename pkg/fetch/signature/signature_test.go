@@ -75,17 +75,13 @@ func otherID(key []byte) []byte {
 }
 
 func TestSuffixes(t *testing.T) {
-	pgp, err := os.ReadFile("openpgp/testdata/ed25519.gpg")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name string
 		key  []byte
 		want []string
 	}{
 		{"minisign", golden(t, "minisign.pub"), []string{".minisig", ".sig"}},
-		{"OpenPGP", pgp, []string{".asc", ".sig", ".gpg"}},
+		{"OpenPGP", golden(t, "openpgp/ed25519.gpg"), []string{".asc", ".sig", ".gpg"}},
 	} {
 		if diff := cmp.Diff(tt.want, mustKey(t, tt.key).Suffixes()); diff != "" {
 			t.Errorf("%s: Suffixes (-want +got):\n%s", tt.name, diff)
@@ -96,20 +92,13 @@ func TestSuffixes(t *testing.T) {
 	}
 }
 
-// TestOpenPGP: a key of OpenPGP is recognised; what it verifies is tested beside it.
+// TestOpenPGP: a key of OpenPGP is recognised.
 func TestOpenPGP(t *testing.T) {
-	read := func(name string) []byte {
-		b, err := os.ReadFile("openpgp/testdata/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	key := mustKey(t, read("ed25519.gpg"))
-	if err := key.Verify(golden(t, "message"), read("ed25519.sig"), now); err != nil {
+	key := mustKey(t, golden(t, "openpgp/ed25519.gpg"))
+	if err := key.Verify(golden(t, "message"), golden(t, "openpgp/ed25519.sig"), now); err != nil {
 		t.Errorf("Verify: %v", err)
 	}
-	if err := key.Verify(golden(t, "message"), read("subkey.sig"), now); err == nil || !strings.Contains(err.Error(), key.String()) {
+	if err := key.Verify(golden(t, "message"), golden(t, "openpgp/subkey.sig"), now); err == nil || !strings.Contains(err.Error(), key.String()) {
 		t.Errorf("Verify of another key's signature = %v, want an error that names %v", err, key)
 	}
 	if err := key.Verify(golden(t, "message"), golden(t, "signify.sig"), now); err == nil {

@@ -98,3 +98,6 @@ func (e *InterfaceError) Error() string { return fmt.Sprintf("use interface %s: 
 
 // Unwrap returns what the kernel said.
 func (e *InterfaceError) Unwrap() error { return e.Err }
+
+// Permanent is true: a name that was mistyped stays so.
+func (*InterfaceError) Permanent() bool { return true }

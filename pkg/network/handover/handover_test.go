@@ -238,6 +238,9 @@ func checkFiles(t *testing.T, state State, files []File) {
 		if !fs.ValidPath(f.Path) {
 			t.Errorf("%q is no path", f.Path)
 		}
+		if strings.HasPrefix(f.Path, "run/systemd/system/") {
+			t.Errorf("%s makes programs believe that systemd runs, sd_booted(3)", f.Path)
+		}
 		if strings.HasSuffix(f.Path, ".nmconnection") != (f.Mode == 0o600) {
 			t.Errorf("%s has the mode %v", f.Path, f.Mode)
 		}

@@ -2,7 +2,7 @@ package handover
 
 import "fmt"
 
-// networkd returns the files for systemd-networkd and, where a name needs it, for udev. Those of /run, /etc and /usr/lib are sorted by name
+// networkd returns the files for systemd-networkd and, where a name or a hardware address needs it, for udev, systemd.link(5). Those of /run, /etc and /usr/lib are sorted by name
 // together, and the first that matches a link counts: 05 is before what images bring.
 //
 // Bonds, bridges and VLANs get no .netdev file: they exist, and networkd leaves what it did not make. For the same reason the links below
@@ -12,12 +12,22 @@ func (c *connection) networkd() []File {
 	add := func(suffix string, u *unit) {
 		files = append(files, File{Path: "run/systemd/network/05-liveboot-" + c.link.Name + suffix, Mode: 0o644, Content: u.text})
 	}
-	if c.pinned {
+	switch {
+	case c.pinned:
 		u := newUnit()
 		c.match(u)
 		u.section("Link")
 		u.set("Name", c.link.Name)
 		u.set("AlternativeNamesPolicy", "database onboard slot path")
+		add(".link", u)
+	case c.link.Kind != card:
+		// A bridge has the address of a port; udev would give it another, and the server another lease to that.
+		u := newUnit()
+		u.section("Match")
+		u.set("OriginalName", c.link.Name)
+		u.set("Type", c.link.Kind)
+		u.section("Link")
+		u.set("MACAddressPolicy", "none")
 		add(".link", u)
 	}
 	u := newUnit()
@@ -34,11 +44,14 @@ func (c *connection) networkd() []File {
 
 // noGenerator keeps systemd-network-generator(8) from reading the kernel command line once more. What it would make of ip= and the like is
 // there already, and it fails, and with it the state of the system, at the forms that it does not know: PXELINUX's, or hardware addresses.
+//
+// The folder is that of `systemctl set-property --runtime`. In /run/systemd/system it would be more usual, but where that is programs believe
+// that systemd runs, sd_booted(3), which it may not.
 func noGenerator() File {
 	u := newUnit()
 	u.section("Unit")
 	u.set("ConditionPathExists", "!/"+descriptionPath)
-	return File{Path: "run/systemd/system/systemd-network-generator.service.d/liveboot.conf", Mode: 0o644, Content: u.text}
+	return File{Path: "run/systemd/system.control/systemd-network-generator.service.d/liveboot.conf", Mode: 0o644, Content: u.text}
 }
 
 // match picks the link. A card is known by its hardware address, which its VLANs, bonds and bridges have as well: Type tells them apart, and is

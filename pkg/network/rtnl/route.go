@@ -13,10 +13,11 @@ import (
 	"github.com/liveboot/liveboot/pkg/network"
 )
 
-// Metric is what orders routes that Configure makes to the same destination, lowest first.
+// Metric is what orders routes that Configure makes to the same destination, lowest first. Those of IPv4 are behind the 50 that network managers
+// give VPNs, and before the 100 of the cards that they configure by themselves: the link over which the machine was booted goes first.
 func Metric(link network.Link, a netip.Addr) int {
 	if a.Is4() {
-		return 100 + link.Index
+		return 60 + min(link.Index, 39)
 	}
 	return 1024 + link.Index
 }

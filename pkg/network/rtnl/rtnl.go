@@ -4,7 +4,7 @@
 // Errors read as the ip(8) command that would have done the same, with what the kernel says beside the number of its error (extended
 // acknowledgements).
 //
-// The routes of a link have a metric of its own, so two links can hold the same subnet and a default route each: 100 and the link's index for
+// The routes of a link have a metric of its own, so two links can hold the same subnet and a default route each: 60 and the link's index for
 // IPv4, 1024 and the link's index for IPv6. They are marked as from DHCP (RTPROT_DHCP) or static (RTPROT_STATIC), as the lease is.
 package rtnl
 

@@ -38,7 +38,7 @@ func TestLease6(t *testing.T) {
 				lease.Valid, lease.Since = 1000*time.Second, time.Now()
 				// Without carrier another try would never end.
 				n.Unplug("eth0")
-				poll(t, "state DOWN", func() bool { return strings.Contains(n.IP("link show eth0"), "state DOWN") })
+				poll(t, "no carrier", func() bool { return strings.Contains(n.IP("link show eth0"), "DOWN ") }) // DOWN or LOWERLAYERDOWN
 				bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				if err := s.Configure(bounded, eth0, lease); err != nil {
@@ -89,7 +89,7 @@ func TestDuplicateUnknown(t *testing.T) {
 		s, eth0 := near(t, n)
 		n.Unplug("eth0")
 		// Not the carrier alone: IPv6 learns of it a little later.
-		poll(t, "state DOWN", func() bool { return strings.Contains(n.IP("link show eth0"), "state DOWN") })
+		poll(t, "no carrier", func() bool { return strings.Contains(n.IP("link show eth0"), "DOWN ") }) // DOWN or LOWERLAYERDOWN
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		err := s.Configure(ctx, eth0, lease6("fd00:1::5/64", 0))
