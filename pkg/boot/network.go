@@ -42,14 +42,13 @@ func (b *run) connect(ctx context.Context) (*network.Network, string, error) {
 		return nil, "", err
 	}
 	b.network = up
-	b.setClock(ctx)
-	active := up.Active()
-	resolv := network.ResolvConf(active)
+	resolv := network.ResolvConf(up.Active())
 	if err := b.writeFile("etc/resolv.conf", resolv); err != nil {
 		return nil, "", err
 	}
-	primary := active[0]
+	primary := up.Primary()
 	lease := primary.Leases[0]
+	b.setClock(ctx, lease) // behind resolv.conf, which Go reads once and keeps for seconds
 	b.report.Network = networkReport(primary)
 	b.ui.Debugf("/etc/resolv.conf: %q, routes %v", resolv, lease.Routes)
 	what := fmt.Sprintf("%s (%v) %v", primary.Link.Name, primary.Link.MAC, lease.Address)
@@ -64,7 +63,7 @@ func (b *run) connect(ctx context.Context) (*network.Network, string, error) {
 
 // setClock corrects a clock that is wrong for certain. One that stays wrong is no reason to stop: without https it does not matter, and with it the
 // certificate is judged later.
-func (b *run) setClock(ctx context.Context) {
+func (b *run) setClock(ctx context.Context, lease network.Lease) {
 	built := imageOf(os.DirFS(b.Root)).Date
 	if built.IsZero() {
 		return
@@ -75,7 +74,11 @@ func (b *run) setClock(ctx context.Context) {
 			servers = append(servers, lease.NTP...)
 		}
 	}
-	adjustment, err := clock.Check(ctx, built, servers, webDate(b.plan.Image), b.Clock)
+	urls, err := located(b.plan, lease)
+	if err != nil {
+		b.ui.Debugf("%v", err) // the download says it
+	}
+	adjustment, err := clock.Check(ctx, built, servers, webDate(b.plan.Image, urls), b.Clock)
 	switch {
 	case err != nil:
 		b.ui.Warnf("%v", err)
@@ -85,30 +88,31 @@ func (b *run) setClock(ctx context.Context) {
 }
 
 // webDate asks the first of the image's web servers what time it is.
-func webDate(image fetch.Source) clock.Date {
-	for _, a := range image.URLs {
+func webDate(image fetch.Source, urls []fetch.URL) clock.Date {
+	for _, a := range urls {
 		u, err := url.Parse(string(a))
 		if err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 			return func(ctx context.Context) (time.Time, error) {
-				return clock.HTTPDate(ctx, &http.Client{Transport: &http.Transport{Proxy: proxyOf(image)}}, u)
+				return clock.HTTPDate(ctx, &http.Client{Transport: &http.Transport{Proxy: proxyOf(image, a)}}, u)
 			}
 		}
 	}
 	return nil
 }
 
-// proxyOf returns the proxy for web servers, if there is one.
-func proxyOf(image fetch.Source) func(*http.Request) (*url.URL, error) {
-	if image.Proxy == "" {
+// proxyOf returns the proxy for u, if there is one.
+func proxyOf(image fetch.Source, u fetch.URL) func(*http.Request) (*url.URL, error) {
+	via := image.Server(u)
+	if via == u {
 		return nil
 	}
-	return func(*http.Request) (*url.URL, error) { return url.Parse(string(image.Proxy)) }
+	return func(*http.Request) (*url.URL, error) { return url.Parse(string(via)) }
 }
 
 // handOverNetwork leaves the network to the live system, with what its network manager needs to keep the machine reachable.
 func (b *run) handOverNetwork() {
 	b.network.Close()
-	state := handover.State{Config: b.network.Config(), Active: b.network.Active(), Links: b.network.Links(), Metric: rtnl.Metric}
+	state := handover.State{Config: b.network.Config(), Active: b.network.Active(), Links: b.network.Links(), Metric: b.metric}
 	files := handover.Files(state)
 	lacking, err := handover.Root(os.DirFS(b.NewRoot).(fs.ReadLinkFS), state)
 	if err != nil {
@@ -121,9 +125,15 @@ func (b *run) handOverNetwork() {
 		}
 		if err := writeHandover(folder, f); err != nil {
 			b.ui.Warnf("the live system has to find its network by itself: %v", err)
+			continue
 		}
 		b.ui.Debugf("wrote /%s", f.Path)
 	}
+}
+
+// metric is that of the routes that the kernel has from us.
+func (b *run) metric(link network.Link, a netip.Addr) int {
+	return rtnl.Metric(link, a, link.Index != b.network.Primary().Link.Index)
 }
 
 func writeHandover(folder string, f handover.File) error {
@@ -206,7 +216,7 @@ func located(p plan.Plan, lease network.Lease) ([]fetch.URL, error) {
 			}
 			urls = append(urls, fetch.URL(u.String()))
 		case path == "":
-			return nil, fmt.Errorf("root=live: names no image, and the root path of DHCP (option 17) is %q: want live:http://server/path/to.iso in one of them", lease.RootPath)
+			return nil, fmt.Errorf("root=live: names no image, and the root path of DHCP (option 17) is %q: want live:http://server/path/to.iso in one of them", fetch.URL(lease.RootPath).String())
 		case lease.BootServer.IsValid():
 			host := lease.BootServer.String()
 			if lease.BootServer.Is6() {
@@ -220,15 +230,11 @@ func located(p plan.Plan, lease network.Lease) ([]fetch.URL, error) {
 	return urls, nil
 }
 
-// endpoints returns the servers of which one has to be reached: those of the image or, in their place, the proxy.
+// endpoints returns the servers of which one has to be reached: those of the image or, where there is a proxy before them, that.
 func endpoints(image fetch.Source) []reach.Endpoint {
-	addresses := image.URLs
-	if image.Proxy != "" {
-		addresses = []fetch.URL{image.Proxy}
-	}
 	var all []reach.Endpoint
-	for _, a := range addresses {
-		u, err := url.Parse(string(a))
+	for _, a := range image.URLs {
+		u, err := url.Parse(string(image.Server(a)))
 		if err != nil {
 			continue // fetch says what is wrong with it
 		}

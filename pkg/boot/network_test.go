@@ -54,6 +54,7 @@ func TestLocated(t *testing.T) {
 		{"the root path", plan.Plan{Paths: []string{""}}, network.Lease{RootPath: "live:https://b/x.iso"}, []fetch.URL{"https://b/x.iso"}, ""},
 		{"no server", plan.Plan{Paths: []string{"/i.iso"}}, network.Lease{RootPath: "192.0.2.1:/srv/nfs"}, nil, "DHCP gives neither a root path"},
 		{"nothing", plan.Plan{Paths: []string{""}}, network.Lease{BootServer: server}, nil, "the root path of DHCP (option 17) is"},
+		{"a root path with a password", plan.Plan{Paths: []string{""}}, network.Lease{RootPath: "nfs://u:secret@b/x"}, nil, "u:xxxxx@b"},
 	} {
 		got, err := located(tt.in, tt.lease)
 		if diff := cmp.Diff(tt.want, got); diff != "" || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {

@@ -14,6 +14,15 @@ func (d dialer) proxyFor(u *url.URL) *url.URL {
 	return d.proxy
 }
 
+// Server returns the URL of the server that is connected to for u: that of u, or the proxy that stands before it.
+func (o Options) Server(u URL) URL {
+	parsed, err := u.parse()
+	if o.Proxy == "" || u.Scheme() == "tftp" || err == nil && direct(o.NoProxy, parsed.Hostname()) {
+		return u
+	}
+	return o.Proxy
+}
+
 // direct reports whether host is in a list of hosts to ask without the proxy, as curl's --noproxy reads it: "*", a name and
 // everything below it, an address, or a network.
 func direct(list []string, host string) bool {

@@ -240,6 +240,8 @@ type Lease struct {
 	Peer netip.Addr
 	// FromKernel says that the kernel set address and routes itself (stateless autoconfiguration) and looks after them.
 	FromKernel bool
+	// Behind says that its routes come after those of all leases that are not: the image comes over another link.
+	Behind bool
 	// Server is the one that gave the lease, or the router that advertised the prefix.
 	Server netip.Addr
 	Routes []Route

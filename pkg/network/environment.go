@@ -65,6 +65,7 @@ type Change struct {
 	MAC  string
 	MTU  int
 	Up   bool
+	Down bool
 }
 
 // A Virtual is a link made of others: a VLAN, a Bond or a Bridge.

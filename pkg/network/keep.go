@@ -28,6 +28,15 @@ func (s *session) keep(ctx context.Context, lease Lease, lost <-chan error) (Lea
 			return lease, ctx.Err()
 		case <-expiry:
 			return lease, errExpired
+		case done := <-s.behind:
+			s.remove(lease)
+			lease.Behind = true
+			err := s.network.env.Kernel.Configure(ctx, s.on, lease)
+			done()
+			if err != nil {
+				return lease, err
+			}
+			s.tell(ctx, false, func(s *session) { s.lease = &lease })
 		case <-s.carrier:
 			if s.method == Static || lease.FromKernel {
 				continue

@@ -20,6 +20,8 @@ type linkState struct {
 	// port names the bond or bridge that it was given to; parent says that VLANs are made on it.
 	port   string
 	parent bool
+	// ours says that it was set up here.
+	ours bool
 	// carried says that it had carrier once.
 	carried bool
 	err     error
@@ -29,7 +31,8 @@ type linkState struct {
 // begin.
 func (n *Network) observe(ctx context.Context, link Link) {
 	l := n.links[link.Index]
-	if l == nil {
+	first := l == nil
+	if first {
 		if link.Gone || link.Kind != "" && !n.configured(link.Name) {
 			return
 		}
@@ -42,11 +45,11 @@ func (n *Network) observe(ctx context.Context, link Link) {
 		n.forget(l)
 		return
 	}
-	if l.others {
-		return
+	if l.others || l.port == "" && link.Master != 0 {
+		return // not ours: somebody else made it a part of something, a driver of a virtual card for example
 	}
 	n.prepare(l)
-	if len(l.asked) > 0 {
+	if first && (len(l.asked) > 0 || l.port != "" || l.parent) {
 		n.wait(forCarrier)
 	}
 	if !l.link.Up || !l.link.Carrier {
@@ -112,7 +115,7 @@ func (l *linkState) portOf(master string, ports []Selector) {
 	}
 }
 
-// name renames a link that has just appeared. A name that another link holds is taken from it; that one waits for its own.
+// name renames a link that has just appeared, before anybody uses it. A name that another link holds is left to that.
 func (n *Network) name(l *linkState) {
 	name, err := n.env.Name(l.link)
 	if err != nil {
@@ -133,7 +136,12 @@ func (n *Network) name(l *linkState) {
 		return
 	}
 	n.env.Report(Event{Link: l.link.Name, Text: "renamed to " + name})
-	l.link.KernelName, l.link.Name = l.link.Name, name
+	// The kernel gives the name to the next card: only the first is known by it, and none where a rule gives the name.
+	old := l.link.Name
+	if !n.named[old] && !slices.ContainsFunc(n.config.Naming.Rules, func(r NameRule) bool { return r.Name == old }) {
+		l.link.KernelName = old
+	}
+	n.named[old], l.link.Name = true, name
 }
 
 // prepare does what can be done to a link without carrier: VLANs on it, its place in a bond, and up.
@@ -159,6 +167,7 @@ func (n *Network) prepare(l *linkState) {
 			}
 		}
 		l.err = n.env.Kernel.Change(l.link, change)
+		l.ours = true
 	}
 	for _, v := range n.config.VLANs {
 		if l.parent && !n.made[v.Name] && v.Name != l.link.Name && v.Parent.Matches(l.link) {
@@ -206,6 +215,15 @@ func (n *Network) begin(ctx context.Context, l *linkState, returned bool) {
 func (n *Network) forget(l *linkState) {
 	for _, s := range l.sessions {
 		s.drop()
+		s.lease = nil
+		if s == n.weak {
+			n.weak = nil
+		}
+		if s == n.winner {
+			// Another link, or this card when it is plugged in again, may take its place.
+			n.winner = nil
+			n.primary.Store(0)
+		}
 	}
 	if l.parent || l.port != "" || len(l.sessions) > 0 {
 		n.env.Report(Event{l.link.Name, "removed", true})
@@ -227,12 +245,13 @@ func (n *Network) configured(name string) bool {
 // wait begins to wait for what comes next, or gives what is waited for already its whole time anew.
 func (n *Network) wait(next waiting) {
 	deadline := time.Now().Add(next.timeout(n.config.Timeouts))
-	switch {
-	case next > n.waiting && next < forAnswer:
-		n.deadline = deadline
-	case next == forCarrier:
-		return // its time runs from the first link on
-	case deadline.After(n.deadline):
+	if next == forCarrier && n.waiting > forCarrier {
+		return // a link that has carrier is waited for already
+	}
+	if next == forCarrier && n.linkEnd.After(deadline) && len(n.missing()) > 0 {
+		deadline = n.linkEnd
+	}
+	if next > n.waiting && next < forAnswer || deadline.After(n.deadline) {
 		n.deadline = deadline
 	}
 	n.waiting = max(next, n.waiting)

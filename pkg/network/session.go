@@ -21,10 +21,13 @@ type session struct {
 	stop    context.CancelCauseFunc
 	done    chan struct{}
 	carrier chan struct{} // it returned
+	behind  chan func()   // the routes are to go behind those of another link; the function is called when they have
 
 	// The rest is what run knows of it.
 	lease            *Lease
-	reached, refused bool
+	held             bool // an address is there, and about to be given to the link
+	reached, refused bool // the image's host answers, or refuses
+	waited           bool // it was waited for an answer
 	attempts         int
 	err              error // what went wrong last
 	// last is what the client said when it was stopped; it may be read when done is closed.
@@ -39,7 +42,7 @@ var errDropped = errors.New("no longer wanted")
 func (n *Network) newSession(ctx context.Context, l *linkState, asked Interface, m Method, after <-chan struct{}) *session {
 	s := &session{
 		network: n, link: l, on: l.link, asked: asked, method: m,
-		done: make(chan struct{}), carrier: make(chan struct{}, 1),
+		done: make(chan struct{}), carrier: make(chan struct{}, 1), behind: make(chan func(), 1),
 	}
 	ctx, s.stop = context.WithCancelCause(ctx)
 	go func() {
@@ -61,8 +64,21 @@ func (s *session) drop() {
 // carrierLost ends a session that has no address yet: the next carrier may be that of another network. One that has an address keeps it, so that
 // a download goes on when the cable is put back.
 func (s *session) carrierLost() {
-	if s.lease == nil {
+	if s.lease == nil && !s.held {
 		s.drop()
+	}
+}
+
+// goBehind has the routes of the lease come after those of the link over which the image comes.
+func (s *session) goBehind(all *sync.WaitGroup) {
+	if s.lease == nil || s.stopped {
+		return
+	}
+	all.Add(1)
+	select {
+	case s.behind <- all.Done:
+	default:
+		all.Done()
 	}
 }
 
@@ -75,6 +91,9 @@ func (s *session) carrierReturned() {
 
 // tell has run apply what the session found out.
 func (s *session) tell(ctx context.Context, news bool, apply func(*session)) {
+	if ctx.Err() != nil {
+		return
+	}
 	select {
 	case s.network.events <- event{s, apply, news}:
 	case <-ctx.Done():
@@ -90,20 +109,25 @@ const declinePause = 10 * time.Second
 
 // run gets an address, and another one when that is lost.
 func (s *session) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	defer s.leaveBehind()
+	for again := againMin; ctx.Err() == nil; {
 		lease, err := s.acquire(ctx)
 		if err != nil {
 			s.last = err
 			s.tell(ctx, true, func(s *session) { s.err = err })
-			var duplicate *DuplicateError
-			// Other addresses than a server's would be the same again.
-			if s.method != DHCP4 && s.method != DHCP6 || !errors.As(err, &duplicate) {
+			if errors.Is(err, errNoClient) {
 				break
 			}
-			s.report(true, "%v: it was declined, and another one is asked for", err)
-			pause(ctx, declinePause)
+			var duplicate *DuplicateError
+			if errors.As(err, &duplicate) {
+				again = declinePause
+				s.report(true, "%v", err)
+			}
+			pause(ctx, again)
+			again = min(2*again, againMax)
 			continue
 		}
+		again = againMin
 		lease, err = s.hold(ctx, lease)
 		if errors.Is(context.Cause(ctx), errDropped) || ctx.Err() == nil {
 			s.remove(lease)
@@ -112,12 +136,34 @@ func (s *session) run(ctx context.Context) {
 			s.lost(ctx, lease, err)
 		}
 	}
-	s.tell(ctx, false, func(s *session) { s.stopped = s.stopped || s.method != Static })
 }
+
+// leaveBehind answers who waits for routes that are not there any more.
+func (s *session) leaveBehind() {
+	select {
+	case done := <-s.behind:
+		done()
+	default:
+	}
+}
+
+// What went wrong is tried again after againMin, doubly so each time up to againMax.
+const (
+	againMin = time.Second
+	againMax = 15 * time.Second
+)
+
+// errNoClient says that the program lacks what the method needs.
+var errNoClient = errors.New("not possible with this program")
 
 func (s *session) lost(ctx context.Context, lease Lease, err error) {
 	s.report(true, "lost the address %v: %v", lease.Address, err)
-	s.tell(ctx, true, func(s *session) { s.lease, s.reached, s.refused, s.err, s.attempts = nil, false, false, err, 0 })
+	s.tell(ctx, true, func(s *session) {
+		s.lease, s.held, s.reached, s.refused, s.err, s.attempts = nil, false, false, false, err, 0
+		if s.network.weak == s {
+			s.network.weak = nil
+		}
+	})
 	var duplicate *DuplicateError
 	if errors.As(err, &duplicate) {
 		pause(ctx, declinePause)
@@ -142,6 +188,8 @@ func (s *session) acquire(ctx context.Context) (Lease, error) {
 		}
 	}
 	lease = s.complete(lease)
+	// Some cards lose their carrier for a moment when they get another MTU.
+	s.tell(ctx, false, func(s *session) { s.held = true })
 	if lease.MTU != 0 && lease.MTU != s.on.MTU {
 		// A card that cannot do it reaches the server all the same, or the download says what is wrong.
 		if err := s.network.env.Kernel.Change(s.on, Change{MTU: lease.MTU}); err != nil {
@@ -162,10 +210,10 @@ func (s *session) ask(ctx context.Context) (Lease, error) {
 	}
 	client := s.network.env.Clients[s.method]
 	if client == nil {
-		return Lease{}, fmt.Errorf("%s on %s: not possible with this program", s.method, s.on.Name)
+		return Lease{}, fmt.Errorf("%s on %s: %w", s.method, s.on.Name, errNoClient)
 	}
 	return client.Acquire(ctx, s.on, func(number int) {
-		s.tell(ctx, false, func(s *session) { s.attempts, s.err = number, nil })
+		s.tell(ctx, false, func(s *session) { s.attempts = number })
 	})
 }
 
@@ -227,6 +275,8 @@ func (s *session) complete(lease Lease) Lease {
 	if s.asked.Hostname != "" {
 		lease.Hostname = s.asked.Hostname
 	}
+	primary := s.network.primary.Load()
+	lease.Behind = primary != 0 && primary != int64(s.on.Index)
 	lease.Routes = slices.Clone(lease.Routes)
 	for _, r := range c.Routes {
 		if r.Link != (Selector{}) && !r.Link.Matches(s.on) || r.Destination.Addr().Is4() != lease.Address.Addr().Is4() {
@@ -259,11 +309,15 @@ func (s *session) configure(ctx context.Context, lease Lease) error {
 			s.decline(ctx, lease)
 		}
 		s.remove(lease)
+		s.tell(ctx, false, func(s *session) { s.held = false })
 		return err
 	}
 	s.tell(ctx, true, func(s *session) {
 		s.lease, s.err = &lease, nil
-		s.network.wait(forAnswer)
+		if !s.waited {
+			s.waited = true
+			s.network.wait(forAnswer)
+		}
 	})
 	return nil
 }
@@ -311,18 +365,19 @@ func (s *session) reach(ctx context.Context, lease Lease) {
 		if s.network.env.Reach != nil {
 			err = s.network.env.Reach(ctx, s.on, lease)
 		}
-		if err == nil || errors.Is(err, ErrRefused) {
-			s.tell(ctx, true, func(s *session) { s.reached, s.refused = true, err != nil })
+		if err == nil {
+			s.tell(ctx, true, func(s *session) { s.reached, s.refused, s.err = true, false, nil })
 			return
 		}
 		if ctx.Err() != nil {
 			return
 		}
+		refused := errors.Is(err, ErrRefused)
 		if told != err.Error() {
 			told = err.Error()
 			s.report(false, "%v: %v", lease.Address, err)
 		}
-		s.tell(ctx, false, func(s *session) { s.err = err })
+		s.tell(ctx, true, func(s *session) { s.refused, s.err = refused, err })
 		pause(ctx, wait)
 	}
 }
@@ -337,6 +392,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (s *session) story() string {
 	switch {
+	case s.reached:
+		return fmt.Sprintf("%v, and the image's host answers, but another link was asked for", s.lease.Address)
 	case s.lease != nil && s.err != nil:
 		return fmt.Sprintf("%v, but %v", s.lease.Address, s.err)
 	case s.lease != nil:

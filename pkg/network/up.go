@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,14 +24,22 @@ type Network struct {
 
 	links  map[int]*linkState
 	made   map[string]bool // VLANs
+	named  map[string]bool // the kernel's names that were given up
 	winner *session
-	weak   *session // one that the image's host refused
+	// weak is one that the image's host refused; elsewhere says that other links may still do better.
+	weak      *session
+	elsewhere bool
+	told      bool // up was
+	// primary is the index of the winner's link for the sessions; 0 while there is none.
+	primary atomic.Int64
+	linkEnd time.Time // until when links that were asked for may appear
 
 	waiting  waiting
 	deadline time.Time
 
 	mu     sync.Mutex
 	active []Active
+	first  Active // the winner's, when it won
 	all    []Link
 }
 
@@ -61,9 +70,10 @@ func Up(ctx context.Context, c Config, env Environment) (*Network, error) {
 	n := &Network{
 		config: c, env: env, cancel: cancel,
 		ended: make(chan struct{}), events: make(chan event), up: make(chan error, 1),
-		links: make(map[int]*linkState), made: make(map[string]bool),
+		links: make(map[int]*linkState), made: make(map[string]bool), named: make(map[string]bool),
 		deadline: time.Now().Add(c.Timeouts.Link),
 	}
+	n.linkEnd = n.deadline
 	if err := n.start(ctx); err != nil {
 		cancel()
 		return nil, fmt.Errorf("bring up network: %w", err)
@@ -99,6 +109,13 @@ func (n *Network) Active() []Active {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.active)
+}
+
+// Primary returns the link from which the image's host answered first, as it was then.
+func (n *Network) Primary() Active {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.first
 }
 
 // Links returns all links that there are.
@@ -139,7 +156,7 @@ func (n *Network) run(ctx context.Context, links <-chan Link) {
 	defer remind.Stop()
 	<-refused.C
 	for {
-		if n.winner == nil {
+		if n.winner == nil && !n.told {
 			timer.Reset(time.Until(n.deadline))
 		}
 		select {
@@ -150,18 +167,25 @@ func (n *Network) run(ctx context.Context, links <-chan Link) {
 			}
 			n.observe(ctx, link)
 		case e := <-n.events:
+			if e.session.stopped {
+				continue // what it knew is of no use any more
+			}
 			e.apply(e.session)
-			if e.news && n.judge() {
-				refused.Reset(refusedPatience)
+			if e.news {
+				if patience := n.judge(); patience > 0 {
+					refused.Reset(patience)
+				}
 			}
 		case <-refused.C:
 			n.win(n.weak)
 		case <-remind.C:
-			if n.winner == nil {
+			if n.winner == nil && !n.told {
 				n.env.Report(Event{Text: "still waiting: " + n.failure(n.waiting.missed()).Error(), Problem: true})
 			}
 		case <-timer.C:
-			if n.winner == nil {
+			if n.winner == nil && n.weak != nil {
+				n.win(n.weak)
+			} else if n.winner == nil && !n.told {
 				n.conclude()
 				n.fail(n.failure(n.waiting.missed()))
 				return
@@ -176,23 +200,27 @@ func (n *Network) run(ctx context.Context, links <-chan Link) {
 
 // fail tells Up, if it still waits.
 func (n *Network) fail(err error) {
-	if n.winner == nil {
+	if !n.told {
+		n.told = true
 		n.up <- err
 	}
 }
 
 // conclude stops the clients, and takes note of what they have to say at their end.
 func (n *Network) conclude() {
+	var asking []*session
 	for _, l := range n.links {
 		for _, s := range l.sessions {
-			if s.lease != nil || s.err != nil {
-				continue
+			if s.lease == nil && s.err == nil {
+				s.drop()
+				asking = append(asking, s)
 			}
-			s.drop()
-			<-s.done
-			if s.last != nil && s.last != context.Canceled { // by itself it says nothing
-				s.err = s.last
-			}
+		}
+	}
+	for _, s := range asking {
+		<-s.done
+		if s.last != nil && s.last != context.Canceled { // by itself it says nothing
+			s.err = s.last
 		}
 	}
 }
@@ -209,55 +237,105 @@ func (n *Network) drain(links <-chan Link) {
 	}
 }
 
-// judge looks at what the sessions have reached. The first from which the image's host answers wins; one from which it refuses has to wait for
-// others that may do better, which judge reports.
-func (n *Network) judge() (wait bool) {
+// judge looks at what the sessions have reached. The first from which the image's host answers wins. One from which it refuses, which may be the
+// word of a firewall, has to wait for others that may do better: judge returns for how long.
+func (n *Network) judge() (patience time.Duration) {
 	if n.winner != nil {
-		return false
+		return 0
 	}
-	others := false
+	weak, beside, elsewhere := n.weak, false, false
 	for _, l := range n.links {
 		for _, s := range l.sessions {
 			switch {
-			case !n.config.Boot.Matches(l.link):
-			case s.reached && !s.refused:
+			case !n.config.Boot.Matches(l.link) || s.stopped:
+			case s.reached:
 				n.win(s)
-				return false
-			case s.reached && n.weak == nil:
-				n.weak, wait = s, true
-			case l.link.Carrier && s.err == nil && !s.reached && s != n.weak:
-				others = true
+				return 0
+			case s.refused:
+				if weak == nil {
+					weak = s
+				}
+			case l.link.Carrier && s.err == nil:
+				beside = beside || weak == nil || weak.link == l
+				elsewhere = elsewhere || weak != nil && weak.link != l
 			}
 		}
 	}
-	if n.weak != nil && !others {
-		n.win(n.weak)
-		return false
+	elsewhere = weak != nil && n.others(weak, elsewhere)
+	known, waited := weak == n.weak, n.elsewhere
+	n.weak, n.elsewhere = weak, elsewhere
+	switch {
+	case weak == nil, known && waited == elsewhere:
+		return 0
+	case elsewhere:
+		return n.config.Timeouts.Answer
+	case beside:
+		return refusedPatience
 	}
-	return wait
+	n.win(weak)
+	return 0
 }
 
-// win makes s the one over which the image comes. Links that nobody asked for by name are left as they were found.
+// others reports whether links besides that of the session may still do better.
+func (n *Network) others(weak *session, elsewhere bool) bool {
+	for _, l := range n.links {
+		for _, s := range l.sessions {
+			elsewhere = elsewhere || l != weak.link && l.link.Carrier && !s.stopped && s.err == nil && !s.refused && n.config.Boot.Matches(l.link)
+		}
+	}
+	return elsewhere
+}
+
+// win makes s the one over which the image comes. Links that nobody asked for by name are left as they were found, and the routes of those that
+// somebody did come after those of s.
 func (n *Network) win(s *session) {
 	if n.winner != nil || s == nil || s.lease == nil {
 		return
 	}
-	n.winner = s
+	n.winner, n.weak = s, nil
+	n.primary.Store(int64(s.link.link.Index))
+	var dropped []*session
+	var kept sync.WaitGroup
 	for _, l := range n.links {
 		if l == s.link {
 			continue
 		}
 		l.sessions = slices.DeleteFunc(l.sessions, func(other *session) bool {
 			if other.asked.Link != (Selector{}) {
+				other.goBehind(&kept)
 				return false
 			}
 			other.drop()
-			<-other.done // its routes must not be in the way
+			dropped = append(dropped, other)
 			return true
 		})
 	}
+	for _, other := range dropped {
+		<-other.done // its routes must not be in the way
+	}
+	n.release()
 	n.publish()
-	n.up <- nil
+	if n.told {
+		return
+	}
+	n.told = true
+	go func() {
+		kept.Wait() // their routes neither
+		n.up <- nil
+	}()
+}
+
+// release sets the links down that were set up in vain. With that the kernel forgets what routers told it there.
+func (n *Network) release() {
+	for _, l := range n.links {
+		if l == n.winner.link || !l.ours || len(l.sessions) > 0 || l.parent || l.port != "" || l.link.Gone {
+			continue
+		}
+		l.others = true
+		if err := n.env.Kernel.Change(l.link, Change{Down: true}); err != nil {
+			n.env.Report(Event{Link: l.link.Name, Text: err.Error()})
+		}
+	}
 }
 
 // publish makes the state of the links known to others than run.
@@ -265,9 +343,10 @@ func (n *Network) publish() {
 	var active []Active
 	var all []Link
 	for _, l := range n.links {
-		if !l.link.Gone {
-			all = append(all, l.link)
+		if l.link.Gone {
+			continue
 		}
+		all = append(all, l.link)
 		a := Active{Link: l.link, Primary: n.winner != nil && n.winner.link == l}
 		for _, s := range l.sessions {
 			if s.lease != nil {
@@ -297,6 +376,9 @@ func (n *Network) publish() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.active, n.all = active, all
+	if len(n.first.Leases) == 0 && len(active) > 0 && active[0].Primary {
+		n.first = active[0]
+	}
 }
 
 // under returns what a link is made of.

@@ -335,9 +335,10 @@ func TestUpReach(t *testing.T) {
 		wantErr string
 	}{
 		{"the second reaches it", dhcp(), map[string]error{"eth0": silent}, "eth1", 2 * second, 1, ""},
-		{"named ones stay", dhcp("eth0", "eth1"), map[string]error{"eth0": silent}, "eth1", 2 * second, 0, ""},
-		{"a refusal is an answer", dhcp(), map[string]error{"eth0": refused, "eth1": silent}, "eth0", 3 * second, 1, ""},
+		{"named ones stay, their routes behind", dhcp("eth0", "eth1"), map[string]error{"eth0": silent}, "eth1", 2 * second, 1, ""},
+		{"a refusal is an answer", dhcp(), map[string]error{"eth0": refused, "eth1": silent}, "eth0", 2 * second, 1, ""},
 		{"but not the best", dhcp(), map[string]error{"eth0": refused}, "eth1", 2 * second, 1, ""},
+		{"it waits for a link that may do better", dhcp("eth0", "eth2"), map[string]error{"eth0": refused}, "eth2", 15 * second, 1, ""},
 		{"and does not wait long", dhcp("eth0", "eth9"), map[string]error{"eth0": refused}, "eth0", second, 0, ""},
 		{"none", within(dhcp(), 10*second), map[string]error{"eth0": silent, "eth1": silent}, "", 22 * second, 0,
 			"no answer from the image's host: eth0 (02:00:00:00:00:01): 10.0.1.15/24, but no answer from 192.0.2.1:80; eth1 (02:00:00:00:00:02): 10.0.2.15/24, but no"},
@@ -345,7 +346,10 @@ func TestUpReach(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := &kernel{events: []change0{{0, link(1, "eth0", true, true)}, {0, link(2, "eth1", true, true)}}}
-				env := environment(k, &server{after: map[string]time.Duration{"eth0": second, "eth1": 2 * second}})
+				if tt.took > 10*second && tt.want != "" {
+					k.events = append(k.events, change0{0, link(3, "eth2", true, true)})
+				}
+				env := environment(k, &server{after: map[string]time.Duration{"eth0": second, "eth1": 2 * second, "eth2": 15 * second}})
 				env.Reach = func(_ context.Context, l Link, _ Lease) error { return tt.reach[l.Name] }
 				start := time.Now()
 				n, err := Up(t.Context(), tt.config, env)
@@ -361,9 +365,15 @@ func TestUpReach(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				synctest.Wait()
 				n.Close()
-				if a := n.Active()[0]; a.Link.Name != tt.want || !a.Primary {
-					t.Errorf("Up = %+v, want %s", a, tt.want)
+				for i, a := range n.Active() {
+					if first := i == 0; a.Link.Name == tt.want != first || a.Primary != first || a.Leases[0].Behind == first {
+						t.Errorf("Active()[%d] = %+v, want %s first, and only the others behind", i, a, tt.want)
+					}
+				}
+				if got := n.Primary().Link.Name; got != tt.want {
+					t.Errorf("Primary() is %s, want %s", got, tt.want)
 				}
 				if removed := k.has("ip address del"); len(removed) != tt.removed {
 					t.Errorf("Up did %q, want %d", removed, tt.removed)

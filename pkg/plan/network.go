@@ -207,7 +207,7 @@ func timeoutParameters() []Parameter {
 func proxyParameters() []Parameter {
 	return []Parameter{
 		{
-			Key: "proxy", Form: "=<url>",
+			Key: "proxy", Form: "=<url>", Secret: true,
 			Doc: "HTTP proxy for http and https.",
 			set: func(p *Plan, w cmdline.Param) (err error) {
 				address := w.Value

@@ -53,6 +53,7 @@ func TestParse(t *testing.T) {
 		{"mirrors, repeated", "root=live:http://h/i root=live:https://g/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
 		{"mirrors, in a list", `root="live:http://h/i live:https://g/i"`, with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/i", "https://g/i"} })},
 		{"digest in the URL", "root=live:http://h/i#sha256=" + sha256, with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
+		{"digest in front of the image", "rd.liveboot.sha256=" + sha256 + " root=live:http://h/i", with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
 		{"the same digest twice", "root=live:http://h/i#sha256=" + sha256 + " rd.liveboot.sha256=" + strings.ToUpper(sha256), with(func(p *Plan) { p.Image.Digest = fetch.Digest{Algorithm: "sha256", Hex: sha256} })},
 		{"other protocols", "root=live:ftp://h/i.xz root=live:tftp://h/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"ftp://h/i.xz", "tftp://h/i"} })},
 		{"filled in later", "root=live:http://h/${arch}/${mac}.iso", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/${arch}/${mac}.iso"} })},

@@ -13,7 +13,10 @@ import (
 // setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
 func setRoot(p *Plan, w cmdline.Param) error {
 	if p.reading.imageSource != w.Source {
-		p.Image.URLs, p.Paths, p.Image.Digest, p.reading.digestSource = nil, nil, fetch.Digest{}, ""
+		p.Image.URLs, p.Paths = nil, nil
+		if p.reading.digestSource != w.Source {
+			p.Image.Digest, p.reading.digestSource = fetch.Digest{}, "" // it was that of the other image
+		}
 	}
 	p.reading.imageSource = w.Source
 	value := strings.TrimPrefix(w.Value, "live:")

@@ -70,7 +70,13 @@ func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 		defer close(full)
 		return readBlocks(ctx, r, free, full)
 	})
-	group.Go(func() error {
+	group.Go(func() (err error) {
+		// A reader that waits for its server does not see that the device has failed.
+		defer func() {
+			if closer, ok := r.(io.Closer); ok && err != nil {
+				_ = closer.Close()
+			}
+		}()
 		for p := range full {
 			if p.restart != nil {
 				held, size, d.announced = max(held, size), 0, p.restart.Restart()
@@ -136,8 +142,12 @@ func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<
 			return err
 		}
 		if n > 0 {
-			full <- piece{block: b[:n]}
-			b = nil
+			select {
+			case full <- piece{block: b[:n]}:
+				b = nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 		if end {
 			return nil

@@ -33,8 +33,11 @@ func lookup(ctx context.Context, host string, link network.Link, lease network.L
 	var first error
 	for _, name := range names(host, lease.Search) {
 		addresses, err := r.lookup(ctx, name)
-		if len(addresses) > 0 {
-			return usable(addresses, lease), nil
+		if own := usable(addresses, lease); len(own) > 0 {
+			return own, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("%s has no address of the kind that the link has, but %v", strings.TrimSuffix(name, "."), addresses)
 		}
 		if first == nil {
 			first = err
@@ -58,17 +61,15 @@ func names(host string, search []string) []string {
 	return append(names, host+".")
 }
 
-// usable puts the addresses of the lease's own kind first.
+// usable returns the addresses of the lease's own kind: that the host answers to others would say nothing of the lease.
 func usable(addresses []netip.Addr, lease network.Lease) []netip.Addr {
-	var own, other []netip.Addr
+	var own []netip.Addr
 	for _, a := range addresses {
 		if a.Is4() == lease.Address.Addr().Is4() {
 			own = append(own, a)
-		} else {
-			other = append(other, a)
 		}
 	}
-	return append(own, other...)
+	return own
 }
 
 const (
@@ -164,6 +165,8 @@ func (r resolver) exchange(ctx context.Context, protocol string, server netip.Ad
 		return nil, brief(err)
 	}
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return nil, err

@@ -182,8 +182,8 @@ func TestUsable(t *testing.T) {
 		lease string
 		want  []netip.Addr
 	}{
-		{"over IPv4", "192.0.2.5/24", []netip.Addr{four, six}},
-		{"over IPv6", "2001:db8::5/64", []netip.Addr{six, four}},
+		{"over IPv4", "192.0.2.5/24", []netip.Addr{four}},
+		{"over IPv6", "2001:db8::5/64", []netip.Addr{six}},
 	} {
 		got := usable([]netip.Addr{four, six}, network.Lease{Address: netip.MustParsePrefix(tt.lease)})
 		if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {

@@ -38,6 +38,9 @@ func (e Endpoint) String() string { return net.JoinHostPort(e.Host, strconv.Itoa
 // timeout is for one try: long enough for the first two retransmissions of TCP.
 const timeout = 4 * time.Second
 
+// stagger is the time between the first packets to two addresses of one host.
+const stagger = 250 * time.Millisecond
+
 // Any returns a function for network.Environment.Reach: nil once one of the endpoints answers.
 func Any(endpoints []Endpoint) func(context.Context, network.Link, network.Lease) error {
 	return func(ctx context.Context, link network.Link, lease network.Lease) error {
@@ -67,13 +70,26 @@ func one(ctx context.Context, e Endpoint, link network.Link, lease network.Lease
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", e.Host, err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan error, len(addresses))
+	for i, a := range addresses {
+		go func() {
+			// An address that is dead is not to keep the others waiting (RFC 8305).
+			select {
+			case <-time.After(time.Duration(i) * stagger):
+			case <-ctx.Done():
+			}
+			results <- knock(ctx, e, a, link)
+		}()
+	}
 	var errs []error
-	for _, a := range addresses {
-		if err := knock(ctx, e, a, link); err != nil {
-			errs = append(errs, err)
-			continue
+	for range addresses {
+		err := <-results
+		if err == nil {
+			return nil
 		}
-		return nil
+		errs = append(errs, err)
 	}
 	for _, err := range errs {
 		if errors.Is(err, unix.ECONNREFUSED) {
@@ -111,6 +127,8 @@ func exchange(ctx context.Context, e Endpoint, address netip.AddrPort, link netw
 	}
 	conn := packets.(*net.UDPConn)
 	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
 	answer := make([]byte, 2048)
 	for ctx.Err() == nil {
 		if _, err := conn.WriteToUDPAddrPort(e.Request, address); err != nil {

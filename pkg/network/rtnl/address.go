@@ -132,7 +132,7 @@ func addressMessage(link network.Link, lease network.Lease, left uint32) []nl.Ne
 	}
 	// The metric is that of the route to the subnet.
 	times := nl.IfaCacheInfo{IfaCacheinfo: unix.IfaCacheinfo{Valid: left, Prefered: left}}
-	return append(data, nl.NewRtAttr(unix.IFA_CACHEINFO, times.Serialize()), number(unix.IFA_RT_PRIORITY, Metric(link, local)))
+	return append(data, nl.NewRtAttr(unix.IFA_CACHEINFO, times.Serialize()), number(unix.IFA_RT_PRIORITY, Metric(link, local, lease.Behind)))
 }
 
 func family(a netip.Addr) int {

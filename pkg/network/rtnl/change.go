@@ -12,7 +12,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/network"
 )
 
-// Change gives the link a name, a hardware address and an MTU, and sets it up, in this order. Where the kernel or the driver wants a link to be
+// Change gives the link a name, a hardware address and an MTU, and sets it up or down, in this order. Where the kernel or the driver wants a link to be
 // down for that, it is down for a moment, unless it has addresses, which it would lose.
 func (s *System) Change(link network.Link, c network.Change) error {
 	if c.Name != "" {
@@ -39,6 +39,11 @@ func (s *System) Change(link network.Link, c network.Change) error {
 	if c.Up {
 		if err := up(link); err != nil {
 			return ip(err, "link set", link.Name, "up")
+		}
+	}
+	if c.Down {
+		if err := down(link); err != nil {
+			return ip(err, "link set", link.Name, "down")
 		}
 	}
 	return nil
@@ -91,6 +96,9 @@ func (s *System) Join(port network.Link, master string) error {
 	m, err := netlink.LinkByName(master)
 	if err != nil {
 		return ip(err, "link set", port.Name, "master", master)
+	}
+	if now, err := netlink.LinkByIndex(port.Index); err == nil && now.Attrs().MasterIndex == m.Attrs().Index {
+		return nil // it joined already: what led here was said before
 	}
 	if m.Type() == "bond" {
 		if err := down(port); err != nil {

@@ -15,11 +15,16 @@ import (
 
 // Metric is what orders routes that Configure makes to the same destination, lowest first. Those of IPv4 are behind the 50 that network managers
 // give VPNs, and before the 100 of the cards that they configure by themselves: the link over which the machine was booted goes first.
-func Metric(link network.Link, a netip.Addr) int {
-	if a.Is4() {
-		return 60 + min(link.Index, 39)
+// Those of leases that are Behind come after all others.
+func Metric(link network.Link, a netip.Addr, behind bool) int {
+	last := 0
+	if behind {
+		last = 2000
 	}
-	return 1024 + link.Index
+	if a.Is4() {
+		return last + 60 + min(link.Index, 39)
+	}
+	return last + 1024 + link.Index
 }
 
 // route is a route of a lease on a link.
@@ -28,11 +33,12 @@ type route struct {
 	link     network.Link
 	source   netip.Addr // the zero Addr: the kernel picks one
 	protocol uint8
+	behind   bool // see network.Lease
 	onLink   bool // the gateway is to be asked for although no subnet of the link holds it
 }
 
 func newRoute(link network.Link, lease network.Lease, r network.Route) route {
-	n := route{Route: r, link: link, protocol: unix.RTPROT_STATIC}
+	n := route{Route: r, link: link, protocol: unix.RTPROT_STATIC, behind: lease.Behind}
 	if lease.Method == network.DHCP4 || lease.Method == network.DHCP6 {
 		n.protocol = unix.RTPROT_DHCP
 	}
@@ -76,7 +82,7 @@ func (r route) message() []nl.NetlinkRequestData {
 	if r.onLink {
 		m.Flags = unix.RTNH_F_ONLINK
 	}
-	data := []nl.NetlinkRequestData{m, number(unix.RTA_OIF, r.link.Index), number(unix.RTA_PRIORITY, Metric(r.link, r.Destination.Addr()))}
+	data := []nl.NetlinkRequestData{m, number(unix.RTA_OIF, r.link.Index), number(unix.RTA_PRIORITY, Metric(r.link, r.Destination.Addr(), r.behind))}
 	if r.Destination.Bits() > 0 {
 		data = append(data, nl.NewRtAttr(unix.RTA_DST, r.Destination.Masked().Addr().AsSlice()))
 	}
@@ -98,7 +104,7 @@ func (r route) failed(verb string, err error) error {
 	if r.onLink {
 		words = append(words, "onlink")
 	}
-	return ip(err, append(words, "metric", Metric(r.link, r.Destination.Addr()))...)
+	return ip(err, append(words, "metric", Metric(r.link, r.Destination.Addr(), r.behind))...)
 }
 
 // missing returns those routes that the link does not have, of whatever metric.
