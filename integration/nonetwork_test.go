@@ -12,7 +12,7 @@ func TestNoDHCP(t *testing.T) {
 	m := boot(t, "ip=dhcp rd.net.timeout.dhcp=15 root=live:http://10.0.2.2/live.iso", func(c *qemu.Config) {
 		c.NICs = []qemu.NIC{{Network: qemu.Silent}, {Network: qemu.Silent, Model: "e1000e"}}
 	})
-	m.fails(network, `no address: en\S+ .*no answer to [4-9] DHCP requests; en\S+ .*no answer to [4-9] DHCP requests`)
+	m.fails(network, `no address: en\S+ \(.*\).*[,;] en\S+ \(.*\): no answer to [4-9] DHCP requests`)
 }
 
 // There is a cable to a server that gives an address, and nobody has that of the image's server.

@@ -102,7 +102,7 @@ type Naming struct {
 	Scheme string
 	// Rules name single links, and go before everything else.
 	Rules []NameRule
-	// Lan0 names the link that has carrier first lan0 (rd.kiwi.live.pxe).
+	// Lan0 names the card that appears first lan0 (rd.kiwi.live.pxe).
 	Lan0 bool
 }
 

@@ -292,10 +292,7 @@ func (n *Network) failure(what error) error {
 	byName := func(a, b *linkState) int { return strings.Compare(a.link.Name, b.link.Name) }
 	slices.SortFunc(wanted, byName)
 	slices.SortFunc(others, byName)
-	var lines []string
-	for _, l := range wanted {
-		lines = append(lines, fmt.Sprintf("%s (%v): %s", l.link.Name, l.link.MAC, l.story()))
-	}
+	lines := stories(wanted)
 	missing := n.missing()
 	switch {
 	case len(missing) > 0:
@@ -308,6 +305,23 @@ func (n *Network) failure(what error) error {
 		lines = append(lines, "the kernel found no network card")
 	}
 	return fmt.Errorf("%w: %s", what, strings.Join(lines, "; "))
+}
+
+// stories tells what happened on the links, those with the same story together: most of sixteen have no cable.
+func stories(links []*linkState) []string {
+	var order []string
+	names := make(map[string][]string)
+	for _, l := range links {
+		story := l.story()
+		if names[story] == nil {
+			order = append(order, story)
+		}
+		names[story] = append(names[story], fmt.Sprintf("%s (%v)", l.link.Name, l.link.MAC))
+	}
+	for i, story := range order {
+		order[i] = strings.Join(names[story], ", ") + ": " + story
+	}
+	return order
 }
 
 // missing returns the links that were asked for and are not there.

@@ -86,6 +86,9 @@ func (k *kernel) Change(l Link, c Change) error {
 	if c.Up {
 		words = append(words, "up")
 	}
+	if c.Down {
+		words = append(words, "down")
+	}
 	return k.did("ip link set %s %s", l.Name, strings.Join(words, " "))
 }
 
@@ -285,6 +288,11 @@ func TestUp(t *testing.T) {
 			"nobody answers", within(dhcp(), 10*second),
 			[]change0{{0, link(2, "eth1", true, false)}, {0, link(1, "eth0", true, true)}}, nil, "", 10 * second,
 			[]string{"no address: eth0 (02:00:00:00:00:01): no answer to 3 DHCP requests; eth1 (02:00:00:00:00:02): no carrier"},
+		},
+		{
+			"the same story twice", within(dhcp(), second),
+			[]change0{{0, link(1, "eth0", true, false)}, {0, link(2, "eth1", true, true)}, {0, link(3, "eth2", true, false)}}, nil, "", second,
+			[]string{"eth0 (02:00:00:00:00:01), eth2 (02:00:00:00:00:03): no carrier (cable, switch port); eth1 (02:00:00:00:00:02): no answer to 1 DHCP request"},
 		},
 		{
 			"a card that is pulled out", within(dhcp(), 10*second),

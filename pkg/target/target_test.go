@@ -288,3 +288,34 @@ type nowhere struct{}
 
 func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 func (nowhere) Close() error                           { return nil }
+
+// waiting is a reader whose server is silent after the first part, until somebody closes it.
+type waiting struct {
+	io.Reader
+	closed chan struct{}
+}
+
+func (w waiting) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if err == io.EOF {
+		<-w.closed
+		return 0, os.ErrClosed
+	}
+	return n, err
+}
+
+func (w waiting) Close() error { close(w.closed); return nil }
+
+// TestFillDeviceFails: the failure of the device is told although the server is silent.
+func TestFillDeviceFails(t *testing.T) {
+	whole := image(4*mib, 0)
+	d := &device{free: 1000 * mib, writeErr: errors.New("input/output error")}
+	disk, err := Prepare(Spec{Device: RAMDisk}, int64(len(whole)), d.environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = disk.Fill(t.Context(), waiting{bytes.NewReader(whole[:2*mib]), make(chan struct{})})
+	if !errors.Is(err, d.writeErr) {
+		t.Errorf("Fill = %v, want %v", err, d.writeErr)
+	}
+}

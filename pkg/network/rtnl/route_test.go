@@ -117,3 +117,28 @@ func TestFromKernel(t *testing.T) {
 		contains(t, n.IP("-6 address show dev eth0"), `fd00:1::77/64`)
 	})
 }
+
+// The routes of a lease that is behind come after those of every link that is not, whatever their indexes; and a link that is set down has none.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	nettest.Run(t, func(t *testing.T, n *nettest.Net) {
+		s, eth0 := near(t, n)
+		n.Veth("eth1", "lan1")
+		eth1 := raise(t, s, "eth1")
+		lease := network.Lease{
+			Method: network.Static, Address: netip.MustParsePrefix("10.1.0.5/24"), Behind: true,
+			Routes: []network.Route{via("0.0.0.0/0", "10.1.0.1")},
+		}
+		if err := s.Configure(t.Context(), eth0, lease); err != nil {
+			t.Fatal(err)
+		}
+		configure(t, s, eth1, "10.1.0.6/24", via("0.0.0.0/0", "10.1.0.1"))
+		contains(t, n.IP("-4 route show"), `default via 10\.1\.0\.1 dev eth0 .*metric 20\d\d`, `10\.1\.0\.0/24 dev eth0 .*metric 20\d\d`)
+		contains(t, n.IP("route get 203.0.113.1"), ` dev eth1 `)
+		contains(t, n.IP("route get 10.1.0.77"), ` dev eth1 `)
+		if err := s.Change(eth1, network.Change{Down: true}); err != nil {
+			t.Fatal(err)
+		}
+		lacks(t, n.IP("-4 route show"), `eth1`)
+	})
+}
