@@ -20,7 +20,8 @@ import (
 // already get new lifetimes and are no error. For an IPv6 address it waits until the kernel's duplicate address detection (RFC 4862,
 // section 5.4) is through, which is not before the link has carrier. A lease without an address has its routes set only.
 //
-// A link with an IPv4 address answers ARP requests for its own addresses only from then on (arp_ignore of the kernel's ip-sysctl.rst).
+// A link that was set up by Change, or has an IPv4 address, answers ARP requests for its own addresses only (arp_ignore of the kernel's
+// ip-sysctl.rst).
 //
 // Of a lease that is FromKernel only those routes are set that the kernel does not have on the link.
 func (s *System) Configure(ctx context.Context, link network.Link, lease network.Lease) error {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -37,6 +39,7 @@ func (s *System) Change(link network.Link, c network.Change) error {
 		}
 	}
 	if c.Up {
+		_ = answerForItself(link) // from the beginning on; where it matters, Configure tells the error
 		if err := up(link); err != nil {
 			return ip(err, "link set", link.Name, "up")
 		}
@@ -111,5 +114,21 @@ func (s *System) Join(port network.Link, master string) error {
 	if err := up(port); err != nil {
 		return ip(err, "link set", port.Name, "up")
 	}
+	if m.Type() == "bridge" {
+		if err := pin(m, port); err != nil {
+			return ip(err, "link set", master, "address", port.MAC)
+		}
+	}
 	return s.joined(master, port)
+}
+
+// pin gives a bridge for good the hardware address that its first port gave it. Otherwise it would take that of the next port if that is lower,
+// and its lease be another machine's.
+func pin(bridge netlink.Link, port network.Link) error {
+	const chosen = "3" // NET_ADDR_SET of <linux/netdevice.h>: somebody chose it
+	name := bridge.Attrs().Name
+	if kind, err := os.ReadFile("/sys/class/net/" + name + "/addr_assign_type"); err == nil && strings.TrimSpace(string(kind)) == chosen {
+		return nil
+	}
+	return set(network.Link{Index: bridge.Attrs().Index, Name: name}, 0, nl.NewRtAttr(unix.IFLA_ADDRESS, port.MAC))
 }

@@ -103,3 +103,22 @@ func TestMTU(t *testing.T) {
 		}
 	})
 }
+
+// A bridge keeps the hardware address of its first port when one with a lower address joins.
+func TestBridgeKeepsAddress(t *testing.T) {
+	t.Parallel()
+	nettest.Run(t, func(t *testing.T, n *nettest.Net) {
+		s := new(System)
+		if err := s.Make(network.Bridge{Name: "br0"}, network.Link{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range []struct{ name, mac string }{{"eth0", "02:00:00:00:00:77"}, {"eth1", "02:00:00:00:00:11"}} {
+			n.Veth(port.name, "far-"+port.name)
+			n.IP("link set " + port.name + " address " + port.mac)
+			if err := s.Join(raise(t, s, port.name), "br0"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		contains(t, n.IP("link show br0"), `link/ether 02:00:00:00:00:77 `)
+	})
+}
