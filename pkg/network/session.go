@@ -32,7 +32,7 @@ type session struct {
 	err              error // what went wrong last
 	// last is what the client said when it was stopped; it may be read when done is closed.
 	last    error
-	stopped bool // it was ended, or has ended by itself
+	stopped bool // it was ended
 }
 
 // errDropped is why a session ends that takes its address with it.

@@ -243,7 +243,7 @@ func (n *Network) judge() (patience time.Duration) {
 	if n.winner != nil {
 		return 0
 	}
-	weak, beside, elsewhere := n.weak, false, false
+	weak := n.weak
 	for _, l := range n.links {
 		for _, s := range l.sessions {
 			switch {
@@ -251,21 +251,20 @@ func (n *Network) judge() (patience time.Duration) {
 			case s.reached:
 				n.win(s)
 				return 0
-			case s.refused:
-				if weak == nil {
-					weak = s
-				}
-			case l.link.Carrier && s.err == nil:
-				beside = beside || weak == nil || weak.link == l
-				elsewhere = elsewhere || weak != nil && weak.link != l
+			case s.refused && weak == nil:
+				weak = s
 			}
 		}
 	}
-	elsewhere = weak != nil && n.others(weak, elsewhere)
+	if weak == nil {
+		n.weak, n.elsewhere = nil, false
+		return 0
+	}
+	beside, elsewhere := n.pending(weak)
 	known, waited := weak == n.weak, n.elsewhere
 	n.weak, n.elsewhere = weak, elsewhere
 	switch {
-	case weak == nil, known && waited == elsewhere:
+	case known && waited == elsewhere:
 		return 0
 	case elsewhere:
 		return n.config.Timeouts.Answer
@@ -276,14 +275,20 @@ func (n *Network) judge() (patience time.Duration) {
 	return 0
 }
 
-// others reports whether links besides that of the session may still do better.
-func (n *Network) others(weak *session, elsewhere bool) bool {
+// pending reports whether something may still come of other sessions: of those on the same link as the one that was refused, and on others.
+func (n *Network) pending(weak *session) (beside, elsewhere bool) {
 	for _, l := range n.links {
 		for _, s := range l.sessions {
-			elsewhere = elsewhere || l != weak.link && l.link.Carrier && !s.stopped && s.err == nil && !s.refused && n.config.Boot.Matches(l.link)
+			switch {
+			case !n.config.Boot.Matches(l.link), s.stopped, s.refused, s.err != nil, !l.link.Carrier:
+			case l == weak.link:
+				beside = true
+			default:
+				elsewhere = true
+			}
 		}
 	}
-	return elsewhere
+	return beside, elsewhere
 }
 
 // win makes s the one over which the image comes. Links that nobody asked for by name are left as they were found, and the routes of those that
