@@ -39,9 +39,7 @@ func boot(t testing.TB, words string, changes ...func(*qemu.Config)) *machine {
 // bootWithin is boot with another limit for everything that the test does with the machine.
 func bootWithin(t testing.TB, limit time.Duration, words string, changes ...func(*qemu.Config)) *machine {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("left out by -short: it needs a virtual machine")
-	}
+	notShort(t)
 	dir, err := pair()
 	if err != nil {
 		t.Fatal(err)

@@ -38,6 +38,14 @@ func full(t *testing.T) {
 	}
 }
 
+// notShort leaves a test that needs a virtual machine out of `go test -short`.
+func notShort(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out by -short: it needs a virtual machine")
+	}
+}
+
 // privateCA is an authority that the image of the tests trusts.
 var privateCA = sync.OnceValues(webserver.NewCA)
 

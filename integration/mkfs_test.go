@@ -42,9 +42,7 @@ type madeDisk struct {
 func TestMadeFileSystems(t *testing.T) {
 	full(t)
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("left out by -short: it needs a virtual machine")
-	}
+	notShort(t)
 	needs.Program(t, "fio", "fio")
 	kernel, err := qemu.HostKernel()
 	if err != nil {
@@ -143,19 +141,5 @@ func mkfsInitrd(t *testing.T, kernel qemu.Kernel) string {
 	records := append([]cpio.Record{
 		cpio.CharDev("dev/console", 0o600, 5, 1), cpio.StaticFile("init", string(program), 0o755),
 	}, moduleRecords(t, kernel.Modules, "virtio_pci", "virtio_blk", "9p", "9pnet_virtio", "ext4", "xfs", "overlay")...)
-	var archive bytes.Buffer
-	w := cpio.Newc.Writer(&archive)
-	for _, r := range withFolders(records) {
-		if err := w.WriteRecord(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "initrd")
-	if err := os.WriteFile(file, archive.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return writeInitrd(t, records)
 }

@@ -78,9 +78,7 @@ func mac(i int) string { return fmt.Sprintf("52:54:00:00:00:%02x", i+1) }
 // askGuest starts a machine with the cards, and returns its report.
 func askGuest(t *testing.T, b board) []report.Link {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("left out by -short: it needs a virtual machine")
-	}
+	notShort(t)
 	kernel, err := qemu.HostKernel()
 	if err != nil {
 		t.Fatal(err)
@@ -209,8 +207,6 @@ func udevInitrd(t *testing.T, kernel qemu.Kernel) string {
 	for name, file := range driverFiles(t, kernel) {
 		files[name] = file
 	}
-	var archive bytes.Buffer
-	w := cpio.Newc.Writer(&archive)
 	records := []cpio.Record{
 		cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.Symlink("bin", "usr/bin"), cpio.Symlink("lib", "usr/lib"), cpio.Symlink("lib64", "usr/lib64"),
@@ -227,17 +223,25 @@ func udevInitrd(t *testing.T, kernel qemu.Kernel) string {
 		}
 		records = append(records, cpio.StaticFile(name, string(data), 0o755))
 	}
+	return writeInitrd(t, records)
+}
+
+// writeInitrd writes an initramfs with these files and the folders that they are in.
+func writeInitrd(t *testing.T, records []cpio.Record) string {
+	t.Helper()
+	var archive bytes.Buffer
+	w := cpio.Newc.Writer(&archive)
 	if err := cpio.WriteRecords(w, withFolders(records)); err != nil {
 		t.Fatal(err)
 	}
 	if err := cpio.WriteTrailer(w); err != nil {
 		t.Fatal(err)
 	}
-	initrd := filepath.Join(t.TempDir(), "initrd")
-	if err := os.WriteFile(initrd, archive.Bytes(), 0o644); err != nil {
+	file := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(file, archive.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return initrd
+	return file
 }
 
 // withFolders puts the folders of all records before them.

@@ -30,9 +30,7 @@ const nettestPackage = "github.com/liveboot/liveboot/pkg/network/nettest"
 // all. The representative set has the tests that ask for such a kind of link, the whole set all tests of the packages that have any of these.
 func TestNamespaces(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("left out by -short: it needs a virtual machine")
-	}
+	notShort(t)
 	kernel, err := qemu.HostKernel()
 	if err != nil {
 		t.Fatal(err)
@@ -153,21 +151,7 @@ func nettestInitrd(t *testing.T, dir string, kernel qemu.Kernel, tests map[strin
 	}
 	records = append(records, moduleRecords(t, kernel.Modules,
 		"virtio_pci", "9p", "9pnet_virtio", "veth", "8021q", "bonding", "bridge", "macvlan", "ifb", "tun", "dummy")...)
-	var archive bytes.Buffer
-	w := cpio.Newc.Writer(&archive)
-	for _, r := range withFolders(records) {
-		if err := w.WriteRecord(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := cpio.WriteTrailer(w); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "initrd")
-	if err := os.WriteFile(file, archive.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return writeInitrd(t, records)
 }
 
 // recorder is an Inserter that keeps the names of the files.

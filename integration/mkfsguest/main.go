@@ -14,14 +14,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/integration/guest"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/mkfs"
@@ -39,7 +38,7 @@ func main() {
 }
 
 func run() error {
-	if err := load(); err != nil {
+	if err := guest.LoadModules(); err != nil {
 		return fmt.Errorf("load modules: %w", err)
 	}
 	if err := root(); err != nil {
@@ -89,25 +88,6 @@ func asked(option string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s= is not on the kernel command line", option)
-}
-
-// load loads every module of the initramfs.
-func load() error {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return err
-	}
-	loader, err := module.Open("/", unix.ByteSliceToString(name.Release[:]), module.System{}, module.Options{})
-	if err != nil {
-		return err
-	}
-	return filepath.WalkDir("/lib/modules", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.Contains(path, ".ko") {
-			return err
-		}
-		_, err = loader.Load(module.Name(path))
-		return err
-	})
 }
 
 // root makes the host's files the root, with /run to write to.

@@ -9,7 +9,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/integration/guest"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/network/nettest"
@@ -37,7 +36,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if err := load(); err != nil {
+	if err := guest.LoadModules(); err != nil {
 		return err
 	}
 	if err := root(); err != nil {
@@ -57,25 +56,6 @@ func run() error {
 		fmt.Printf("nettestinit: end %s: [%s]\n", name, outcome)
 	}
 	return lines.Err()
-}
-
-// load loads every module of the initramfs.
-func load() error {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return err
-	}
-	loader, err := module.Open("/", unix.ByteSliceToString(name.Release[:]), module.System{}, module.Options{})
-	if err != nil {
-		return err
-	}
-	return filepath.WalkDir("/lib/modules", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.Contains(path, ".ko") {
-			return err
-		}
-		_, err = loader.Load(module.Name(path))
-		return err
-	})
 }
 
 // root makes the host's files the root, with file systems of the machine's own where tests write.
