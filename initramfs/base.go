@@ -60,7 +60,8 @@ func newCommandSet(initPackage string, more []string) (commandSet, error) {
 }
 
 // buildCommands compiles the busybox and returns it with its links: bbin/bb,
-// bbin/<command>, init, bin/sh, sbin/modprobe.
+// bbin/<command>, init, bin/sh, sbin/modprobe; and the program for the end of
+// the live system.
 func buildCommands(ctx context.Context, source string, a arch, tools toolchain, c commandSet) (*archive, error) {
 	temp, err := os.MkdirTemp("", "liveboot-busybox-")
 	if err != nil {
@@ -90,7 +91,11 @@ func buildCommands(ctx context.Context, source string, a arch, tools toolchain, 
 	if len(out.Files) < len(c.packages) {
 		return nil, fmt.Errorf("compile the commands of the image: some do not build for linux/%s:%s", a.goarch, notes.String())
 	}
-	return loaded(out.Files)
+	commands, err := loaded(out.Files)
+	if err != nil {
+		return nil, err
+	}
+	return commands, commands.addShutdown(ctx, source, temp, a, tools)
 }
 
 // withModprobe puts modprobe where the kernel calls it (CONFIG_MODPROBE_PATH).

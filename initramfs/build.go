@@ -99,9 +99,15 @@ type Config struct {
 	// working directory, else the one this program was compiled in.
 	Source string
 
+	// Prebuilt is a folder that Prebuild wrote, to take the commands from in
+	// place of compiling them. Version, Committed, Init and Commands are then
+	// those of the folder. Empty: they are compiled.
+	Prebuilt string
+
 	// Cache is a folder for intermediate results, which may be shared by
 	// builds at the same time. Empty: $LIVEBOOT_CACHE, else
-	// $XDG_CACHE_HOME/liveboot, else $HOME/.cache/liveboot.
+	// $XDG_CACHE_HOME/liveboot, else $HOME/.cache/liveboot; where none of
+	// these is set, nothing is kept.
 	Cache string
 
 	// Report is called with a sentence when a longer step starts. May be nil.
@@ -140,6 +146,7 @@ func build(ctx context.Context, c Config) (m *Manifest, err error) {
 type builder struct {
 	config     Config
 	arch       arch
+	prebuilt   *prebuilt // nil: the commands are compiled
 	kernel     *kernel
 	compressor compressor
 	cache      cache
@@ -149,8 +156,8 @@ type builder struct {
 	reporting  sync.Mutex    // so that the caller's Report need not be safe
 }
 
-// prepare fills in what the configuration left out.
-func prepare(ctx context.Context, c Config) (_ *builder, err error) {
+// withDefaults fills in what the configuration left out, as far as that needs no look at the machine.
+func (c Config) withDefaults() Config {
 	c.Root = cmp.Or(c.Root, "/")
 	c.Init = cmp.Or(c.Init, InitPackage)
 	c.Output = cmp.Or(c.Output, "build")
@@ -161,7 +168,22 @@ func prepare(ctx context.Context, c Config) (_ *builder, err error) {
 	if c.Report == nil {
 		c.Report = func(string) {}
 	}
-	b := &builder{config: c}
+	return c
+}
+
+// prepare finds what the build is made from.
+func prepare(ctx context.Context, c Config) (_ *builder, err error) {
+	b := &builder{}
+	if c.Prebuilt != "" {
+		if b.prebuilt, err = readPrebuilt(c.Prebuilt); err != nil {
+			return nil, err
+		}
+		if c, err = b.prebuilt.describe(c); err != nil {
+			return nil, err
+		}
+	}
+	c = c.withDefaults()
+	b.config = c
 	defer func() {
 		if err != nil && b.kernel != nil {
 			err = errors.Join(err, b.kernel.close())
@@ -170,12 +192,9 @@ func prepare(ctx context.Context, c Config) (_ *builder, err error) {
 	if b.arch, err = archFor(c.Arch); err != nil {
 		return nil, err
 	}
-	if b.config.Cache == "" {
-		if b.config.Cache, err = cacheDir(); err != nil {
-			return nil, err
-		}
+	if b.cache, err = cacheOf(c); err != nil {
+		return nil, err
 	}
-	b.cache = cache{dir: filepath.Join(b.config.Cache, "initramfs")}
 	if b.kernel, err = kernelOf(ctx, c, b.arch); err != nil {
 		return nil, err
 	}
@@ -223,15 +242,7 @@ func (b *builder) base(ctx context.Context) (segment, error) {
 	if err != nil {
 		return segment{}, err
 	}
-	source, err := FindSource(b.config.Source)
-	if err != nil {
-		return segment{}, err
-	}
-	tools, err := findToolchain(ctx, source)
-	if err != nil {
-		return segment{}, err
-	}
-	a, err := b.compiled(ctx, source, tools, commands)
+	a, err := b.commands(ctx, commands)
 	if err != nil {
 		return segment{}, err
 	}
@@ -244,6 +255,23 @@ func (b *builder) base(ctx context.Context) (segment, error) {
 	b.manifest.Commands = commands.packages
 	raw, err := a.bytes()
 	return segment{name: "base", raw: raw}, err
+}
+
+// commands is the archive of the commands, as they were compiled beforehand
+// or as they are compiled now.
+func (b *builder) commands(ctx context.Context, commands commandSet) (*archive, error) {
+	if b.prebuilt != nil {
+		return b.prebuilt.archive(b.config.Prebuilt, b.arch)
+	}
+	source, err := FindSource(b.config.Source)
+	if err != nil {
+		return nil, err
+	}
+	tools, err := findToolchain(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	return b.compiled(ctx, source, tools, commands)
 }
 
 // compiled is the archive of the commands, from the cache when their source

@@ -18,14 +18,30 @@ const cacheAge = 30 * 24 * time.Hour
 // builds may use one folder at once: an entry appears complete or not at all,
 // and starts with its own SHA-256, so that a damaged one is made anew.
 type cache struct {
-	dir string
+	dir string // empty: nothing is kept
+}
+
+// cacheOf is the cache of a configuration.
+func cacheOf(c Config) (cache, error) {
+	dir := c.Cache
+	if dir == "" {
+		var err error
+		if dir, err = cacheDir(); err != nil || dir == "" {
+			return cache{}, err
+		}
+	}
+	return cache{dir: filepath.Join(dir, "initramfs")}, nil
 }
 
 // cacheDir is $LIVEBOOT_CACHE, else $XDG_CACHE_HOME/liveboot, else
-// $HOME/.cache/liveboot.
+// $HOME/.cache/liveboot. It is empty where none of these is set, as for a
+// service of the system: what is built there is built anew each time.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("LIVEBOOT_CACHE"); dir != "" {
 		return filepath.Abs(dir)
+	}
+	if os.Getenv("XDG_CACHE_HOME") == "" && os.Getenv("HOME") == "" {
+		return "", nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -51,6 +67,9 @@ func (c cache) file(key [sha256.Size]byte) string {
 }
 
 func (c cache) store(key [sha256.Size]byte, b []byte) error {
+	if c.dir == "" {
+		return nil
+	}
 	if err := os.MkdirAll(c.dir, 0o777); err != nil {
 		return fmt.Errorf("make the cache folder: %w; set LIVEBOOT_CACHE to a folder that can be written", err)
 	}
@@ -63,6 +82,9 @@ func (c cache) store(key [sha256.Size]byte, b []byte) error {
 }
 
 func (c cache) load(key [sha256.Size]byte) ([]byte, bool) {
+	if c.dir == "" {
+		return nil, false
+	}
 	file := c.file(key)
 	b, err := os.ReadFile(file)
 	if err != nil || len(b) < sha256.Size {

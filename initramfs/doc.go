@@ -22,5 +22,6 @@
 //
 // Nothing of the building machine gets into it, and the same inputs give the
 // same bytes. Compiling and compressing are done once: results are kept in a
-// cache, by the hash of what they were made from.
+// cache, by the hash of what they were made from. Who installs liveboot on a
+// machine without Go compiles the commands elsewhere, with Prebuild.
 package initramfs

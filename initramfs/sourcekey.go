@@ -28,11 +28,11 @@ type goPackage struct {
 }
 
 // sourceKey is a hash of everything that the compiled commands depend on:
-// toolchain, settings, and the source of each package in the set, of this
-// package (it generates source) and of all they import.
+// toolchain, settings, and the source of each package in the set, of the
+// shutdown program, of this package (it generates source) and of all they import.
 func sourceKey(ctx context.Context, source string, a arch, tools toolchain, c commandSet) ([sha256.Size]byte, error) {
 	args := []string{"list", "-deps", "-tags=" + strings.Join(goTags(), ","),
-		"-json=ImportPath,Dir,Standard,Module,GoFiles,SFiles,HFiles,EmbedFiles", modulePath + "/initramfs"}
+		"-json=ImportPath,Dir,Standard,Module,GoFiles,SFiles,HFiles,EmbedFiles", modulePath + "/initramfs", shutdownPackage}
 	cmd := exec.CommandContext(ctx, filepath.Join(tools.GOROOT, "bin", "go"), append(args, c.packages...)...)
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+a.goarch, "CGO_ENABLED=0")

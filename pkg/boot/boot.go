@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -65,6 +66,10 @@ type Machine struct {
 	Size       func(device string) (int64, error)
 	OpenTarget func(device string) (target.Writer, error)
 	Open       func(path string) (live.File, error)
+	// Disks finds disks, OpenDisk opens one for a deployment, ReadPartitions makes the kernel read its partition table again.
+	Disks          Disks
+	OpenDisk       func(path string) (DiskWriter, error)
+	ReadPartitions func(path string) error
 	// Clock is that of the machine.
 	Clock clock.Clock
 	// Uptime is the time since the kernel started.
@@ -87,57 +92,70 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 	b := newRun(p, m, ui)
 	defer b.close()
 
-	if err := b.bringUp(ctx); err != nil {
+	if err := b.begin(ctx); err != nil {
 		return handoff.Ready{}, err
 	}
-	// Before the connection is opened: a server does not wait while a person looks around.
-	if err := b.pause(plan.Target); err != nil {
-		return handoff.Ready{}, &StageError{plan.Target, err}
+	bring := b.fromDisk
+	switch {
+	case p.Local.There():
+		bring = b.fromLocal
+	case p.Target.Device == target.RAMDisk:
+		bring = b.fromMemory
 	}
-	image, err := stage(ctx, b, plan.Fetch, b.open)
+	from, err := bring(ctx)
 	if err != nil {
 		return handoff.Ready{}, err
 	}
-	defer image.Close()
-	disk, err := stage(ctx, b, plan.Target, func(context.Context) (*target.Disk, string, error) { return b.prepare(image) })
+	root, err := stage(ctx, b, plan.Live, func(context.Context) (*live.Root, string, error) { return b.mountLive(from) })
 	if err != nil {
 		return handoff.Ready{}, err
 	}
-	if _, err := stage(ctx, b, plan.Fetch, func(ctx context.Context) (int64, string, error) { return b.fill(ctx, disk, image) }); err != nil {
-		return handoff.Ready{}, err
-	}
-	root, err := stage(ctx, b, plan.Live, func(context.Context) (*live.Root, string, error) { return b.mountLive(disk) })
-	if err != nil {
-		return handoff.Ready{}, err
-	}
-	if _, err := stage(ctx, b, plan.Overlay, func(context.Context) (string, string, error) { return b.mountOverlay(root) }); err != nil {
+	if _, err := stage(ctx, b, plan.Overlay, func(context.Context) (string, string, error) { return b.mountOverlay(root, from) }); err != nil {
 		return handoff.Ready{}, err
 	}
 	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check() })
 }
 
-// bringUp loads drivers and brings the network up, one beside the other: a card may have its lease while the drivers of
-// the sound chip are still loading.
-func (b *run) bringUp(ctx context.Context) error {
+// begin opens the drivers and starts to load those of devices that turn up.
+func (b *run) begin(ctx context.Context) error {
 	// Both pauses come before either stage: a network without drivers would run out of time while a person looks around.
 	for _, name := range []plan.Stage{plan.Devices, plan.Network} {
 		if err := b.pause(name); err != nil {
 			return &StageError{name, err}
 		}
 	}
-	if err := b.loadModules(); err != nil {
-		return err
+	return b.loadModules(ctx)
+}
+
+// fromMemory brings the image to the RAM disk.
+func (b *run) fromMemory(ctx context.Context) (medium, error) {
+	if err := b.bringUp(ctx); err != nil {
+		return medium{}, err
 	}
-	b.background.Go(func() {
-		if err := b.devices.HotPlug(ctx, b.uevents); err != nil && ctx.Err() == nil {
-			b.ui.Warnf("devices that appear from now on get no driver: %v", err)
-		}
-	})
+	// Before the connection is opened: a server does not wait while a person looks around.
+	if err := b.pause(plan.Target); err != nil {
+		return medium{}, &StageError{plan.Target, err}
+	}
+	image, err := stage(ctx, b, plan.Fetch, b.open)
+	if err != nil {
+		return medium{}, err
+	}
+	defer image.Close()
+	disk, err := stage(ctx, b, plan.Target, func(context.Context) (*target.Disk, string, error) { return b.prepare(image) })
+	if err != nil {
+		return medium{}, err
+	}
+	_, err = stage(ctx, b, plan.Fetch, func(ctx context.Context) (int64, string, error) { return b.fill(ctx, disk, image) })
+	return medium{Medium: live.Medium{Device: disk.Device}}, err
+}
+
+// bringUp loads drivers and brings the network up, one beside the other: a card may have its lease while the drivers of
+// the sound chip are still loading.
+func (b *run) bringUp(ctx context.Context) error {
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		// The drivers outlive the stage, so they have the boot's context, not the stage's.
-		_, err := stage(both, b, plan.Devices, func(context.Context) (struct{}, string, error) { return b.coldPlug(ctx) })
-		return err
+		return b.driversUp(ctx)
 	})
 	group.Go(func() error {
 		// The network outlives the stage too, but does not come up where the drivers failed.
@@ -150,8 +168,13 @@ func (b *run) bringUp(ctx context.Context) error {
 	return group.Wait()
 }
 
+func (b *run) driversUp(ctx context.Context) error {
+	_, err := stage(ctx, b, plan.Devices, b.coldPlug)
+	return err
+}
+
 // loadModules opens the drivers and starts to listen for devices, before anything can come that must not be missed.
-func (b *run) loadModules() (err error) {
+func (b *run) loadModules(ctx context.Context) (err error) {
 	if b.modules, err = b.Modules(b.plan.Devices); err != nil {
 		return &StageError{plan.Devices, err}
 	}
@@ -161,6 +184,11 @@ func (b *run) loadModules() (err error) {
 	}
 	b.uevents = uevents
 	b.devices = device.NewManager(b.Sys, b.modules, func(err error) { b.ui.Debugf("%v", err) })
+	b.background.Go(func() {
+		if err := b.devices.HotPlug(ctx, b.uevents); err != nil && ctx.Err() == nil {
+			b.ui.Warnf("devices that appear from now on get no driver: %v", err)
+		}
+	})
 	return nil
 }
 
@@ -197,11 +225,11 @@ func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
 	return disk, fmt.Sprintf("%s of up to %s", disk.Device, target.MiB(disk.Capacity)), nil
 }
 
-func (b *run) mountLive(disk *target.Disk) (*live.Root, string, error) {
+func (b *run) mountLive(from medium) (*live.Root, string, error) {
 	if err := overlay.MountTmpfs(b.plan.Overlay, b.Base, b.overlayEnvironment()); err != nil {
 		return nil, "", err
 	}
-	root, err := live.Mount(b.plan.Live, disk.Device, live.Paths{Base: b.Base}, live.Environment{
+	root, err := live.Mount(b.plan.Live, from.Medium, live.Paths{Base: b.Base}, live.Environment{
 		Mounter: b.Mounter, Attacher: b.Loops, LoadModule: b.loadModule, Open: b.Open,
 	})
 	if err != nil {
@@ -215,9 +243,20 @@ func (b *run) overlayEnvironment() overlay.Environment {
 	return overlay.Environment{Mounter: b.Mounter, LoadModule: b.loadModule}
 }
 
-func (b *run) mountOverlay(root *live.Root) (string, string, error) {
+func (b *run) mountOverlay(root *live.Root, from medium) (string, string, error) {
+	kept := "in memory up to " + b.plan.Overlay.Size
+	if from.layer.Device != "" {
+		switch err := overlay.MountLayer(from.layer, b.Base, b.overlayEnvironment()); {
+		case err == nil:
+			kept = fmt.Sprintf("kept on %s (%s)", from.layer.Device, from.layer.FileSystem)
+		case b.plan.Overlay.Persistence == overlay.PersistentIfPossible:
+			b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		default:
+			return "", "", err
+		}
+	}
 	err := overlay.Mount(b.plan.Overlay, root.Path, b.Base, b.NewRoot, b.overlayEnvironment())
-	return b.NewRoot, fmt.Sprintf("%s, changes in memory up to %s", overlay.Source, b.plan.Overlay.Size), err
+	return b.NewRoot, fmt.Sprintf("%s, changes %s", overlay.Source, kept), err
 }
 
 func (b *run) check() (handoff.Ready, string, error) {
@@ -225,6 +264,12 @@ func (b *run) check() (handoff.Ready, string, error) {
 	if err != nil {
 		return ready, "", err
 	}
-	b.handOverNetwork()
+	if b.network != nil {
+		b.handOverNetwork()
+	}
+	// Without it the live system ends as well, but not cleanly.
+	if err := handoff.InstallShutdown(b.Root, filepath.Join(b.Root, "run")); err != nil {
+		b.ui.Warnf("%v", err)
+	}
 	return ready, "switch_root to " + ready.Init, nil
 }

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/iso/isotest"
 	"github.com/liveboot/liveboot/pkg/kernel/clock/clocktest"
 	"github.com/liveboot/liveboot/pkg/kernel/loop/looptest"
@@ -54,8 +56,11 @@ type machine struct {
 	mu    sync.Mutex
 	lines []string
 
-	// disk is the RAM disk.
+	// disk is the RAM disk, sda a disk, nil for none.
 	disk bytes.Buffer
+	sda  *sda
+	// loops are the commands that would attach the loop devices.
+	loops []string
 	// container is what is seen where the container is mounted, by path; a trailing slash makes a folder.
 	container []string
 	// init is the live root's program; nil leaves it out.
@@ -145,18 +150,35 @@ func (m *machine) mount(p mount.Point) error {
 	return nil
 }
 
-// file is what is on a device: the ISO on the RAM disk, a squashfs behind the first loop device, an ext4 behind the second.
+// file is what is on a device: a squashfs behind the loop device with the container, an ext4 behind that with the root.
 type file struct{ *bytes.Reader }
 
 func (file) Close() error { return nil }
 
 func (m *machine) open(path string) (live.File, error) {
+	if n, ok := strings.CutPrefix(path, "/dev/loop"); ok {
+		number, err := strconv.Atoi(n)
+		if err != nil || number >= len(m.loops) {
+			return nil, fs.ErrNotExist
+		}
+		path = "rootfs"
+		if strings.Contains(m.loops[number], " -o ") {
+			path = "container"
+		}
+	}
+	if strings.HasPrefix(path, m.root) {
+		return os.Open(path)
+	}
 	switch path {
+	case "/dev/sda":
+		return file{bytes.NewReader(m.sda.data)}, nil
+	case "/dev/sr0":
+		return file{bytes.NewReader(make([]byte, 1<<20))}, nil
 	case target.RAMDisk:
 		return file{bytes.NewReader(m.disk.Bytes())}, nil
-	case "/dev/loop0":
+	case "container":
 		return file{bytes.NewReader(append([]byte("hsqs"), make([]byte, 4096)...))}, nil
-	case "/dev/loop1":
+	case "rootfs":
 		super := make([]byte, 4096)
 		copy(super[1024+56:], "\x53\xef")
 		return file{bytes.NewReader(super)}, nil
@@ -221,6 +243,7 @@ func (m *machine) machine() Machine {
 	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nic.ko:\n"), 0o644)
 	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\n"), 0o644)
 	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
+	m.write(handoff.ShutdownProgram, []byte("shutdown"), 0o755)
 	m.write("proc/filesystems", []byte("nodev\tproc\n\text4\n"), 0o644)
 	return Machine{
 		Root: m.root, Proc: os.DirFS(m.root), Version: "v1", Release: release,
@@ -230,7 +253,10 @@ func (m *machine) machine() Machine {
 		},
 		Uevents: func() (Uevents, error) { return noEvents{make(chan struct{})}, nil },
 		Mounter: mounttest.Recorder{Log: func(c string) { m.log("%s", c) }, OnMount: m.mount},
-		Loops:   &looptest.Recorder{Log: func(c string) { m.log("%s", c) }},
+		Loops: &looptest.Recorder{Log: func(c string) {
+			m.log("%s", c)
+			m.loops = append(m.loops, c)
+		}},
 		Network: network.Environment{Kernel: links{m}},
 		Clients: func(network.Timeouts) map[network.Method]network.Client {
 			return map[network.Method]network.Client{network.DHCP4: dhcp{}}
@@ -240,11 +266,14 @@ func (m *machine) machine() Machine {
 			m.endpoints = endpoints
 			return func(context.Context, network.Link, network.Lease) error { return nil }
 		},
-		Size:       func(string) (int64, error) { return int64(len(image)+4095) / 4096 * 4096, nil },
-		OpenTarget: func(string) (target.Writer, error) { return m, nil },
-		Open:       m.open,
-		Uptime:     func() time.Duration { return 0 },
-		Base:       m.path("run/overlay"), NewRoot: m.path("sysroot"),
+		Size:           func(string) (int64, error) { return int64(len(image)+4095) / 4096 * 4096, nil },
+		OpenTarget:     func(string) (target.Writer, error) { return m, nil },
+		Open:           m.open,
+		Disks:          m.sda,
+		OpenDisk:       m.sda.open,
+		ReadPartitions: m.sda.readPartitions,
+		Uptime:         func() time.Duration { return 0 },
+		Base:           m.path("run/overlay"), NewRoot: m.path("sysroot"),
 		Pause: func(s plan.Stage) error {
 			m.log("# paused before %s", s)
 			return nil

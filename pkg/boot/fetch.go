@@ -19,6 +19,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/template"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -188,9 +189,14 @@ func (b *run) tellFetch(e fetch.Event) {
 	}
 }
 
-func (b *run) fill(ctx context.Context, disk *target.Disk, image *fetch.Stream) (int64, string, error) {
+// A filler takes an image.
+type filler interface {
+	Fill(context.Context, io.Reader) (int64, error)
+}
+
+func (b *run) fill(ctx context.Context, disk filler, image *fetch.Stream) (int64, string, error) {
 	began := b.Uptime()
-	stop := b.showProgress(image.Received)
+	stop := b.showProgress(plan.Fetch, image.Received)
 	n, err := disk.Fill(ctx, image)
 	stop()
 	if err != nil {

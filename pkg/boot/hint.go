@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/liveboot/liveboot/pkg/deploy"
+	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/ftp"
 	"github.com/liveboot/liveboot/pkg/fetch/httpx"
@@ -20,6 +22,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/target"
 )
@@ -43,6 +46,11 @@ func hints() []hint {
 	return []hint{
 		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
 		{isAny(unix.ECONNRESET, unix.EPIPE, io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
+		{as[*ForeignDiskError], "to overwrite it for good, add rd.kiwi.live.reset to the kernel command line; otherwise name another disk in rd.kiwi.live.system="},
+		{as[*deploy.SpaceError], "use a larger disk or a smaller image; without rd.live.overlay.persistent no place is needed behind the image"},
+		{as[*deploy.CompareError], "the disk, its cable or its controller is broken, or it is smaller than it says; the image on it is not booted"},
+		{as[*overlay.LayerError], "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, which loses what is on it; rd.live.overlay.persistent=auto boots without it"},
+		{as[*disk.NotFoundError], "check the name in rd.kiwi.live.system= or root=live: against this list; if the disk is not in it, its driver may be missing in the image"},
 		{tooLarge(true), "give the machine more memory, or use a smaller image"},
 		{tooLarge(false), "take ramdisk_size= off the kernel command line, so that the RAM disk fits the image, or raise it (it counts in KiB)"},
 		{status(404), "check the path in root=live: against the files on the server"},
@@ -66,6 +74,7 @@ func hints() []hint {
 		{isAny(unix.EHOSTUNREACH, unix.ENETUNREACH), "check the address in root=live:, the gateway, and the server's network"},
 		{timedOut, "the server does not answer at all: check its address, and firewalls on the way"},
 		{isAny(unix.ENOSPC, unix.ENOMEM), "the memory ran out while the image was written: give the machine more, or use a smaller image"},
+		{inStage(plan.Target, unix.EIO), "the disk failed, and is not booted: look at the kernel's messages (dmesg in the shell)"},
 		{is(unix.EIO), "the device failed: look at the kernel's messages (dmesg in the shell)"},
 		{is(iso.ErrNotISO), "what the server sent is no ISO: look at the URL in a browser, it may be an error page"},
 		{as[*live.NoRootError], "is it a live ISO? Other folders are named by rd.live.dir= and rd.live.squashimg="},

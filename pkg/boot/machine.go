@@ -8,6 +8,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/clock"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
@@ -49,14 +50,17 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 			Kernel: &rtnl.System{}, Prober: arp.Prober{},
 			Prepare: func(l network.Link) error { return router.Prepare("/proc/sys", l.Name) },
 		},
-		Clients:    clients,
-		Clock:      clock.System{},
-		Reach:      reach.Any,
-		Size:       block.Size,
-		OpenTarget: func(device string) (target.Writer, error) { return block.OpenWriter(device) },
-		Open:       func(path string) (live.File, error) { return os.Open(path) },
-		Uptime:     console.Uptime,
-		Base:       live.DefaultBase, NewRoot: NewRoot,
+		Clients:        clients,
+		Clock:          clock.System{},
+		Reach:          reach.Any,
+		Size:           block.Size,
+		OpenTarget:     func(device string) (target.Writer, error) { return block.OpenWriter(device) },
+		Open:           func(path string) (live.File, error) { return os.Open(path) },
+		Disks:          disk.Local(),
+		OpenDisk:       func(path string) (DiskWriter, error) { return block.OpenDisk(path) },
+		ReadPartitions: block.ReadPartitions,
+		Uptime:         console.Uptime,
+		Base:           live.DefaultBase, NewRoot: NewRoot,
 		Pause: pause,
 	}, nil
 }

@@ -11,8 +11,8 @@ import (
 // server that a person wants to see.
 const progressInterval = 200 * time.Millisecond
 
-// showProgress tells the console of the download until stop is called. received returns how much there is, and of how much (or -1).
-func (b *run) showProgress(received func() (n, size int64)) (stop func()) {
+// showProgress tells the console how far a stage is until stop is called. received returns how much there is, and of how much (or -1).
+func (b *run) showProgress(stage plan.Stage, received func() (n, size int64)) (stop func()) {
 	end := make(chan struct{})
 	var shown sync.WaitGroup
 	shown.Go(func() {
@@ -20,7 +20,7 @@ func (b *run) showProgress(received func() (n, size int64)) (stop func()) {
 		defer tick.Stop()
 		for {
 			n, size := received()
-			b.ui.Progress(string(plan.Fetch), n, size)
+			b.ui.Progress(string(stage), n, size)
 			select {
 			case <-tick.C:
 			case <-end:

@@ -5,6 +5,7 @@
 package live
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,6 +60,19 @@ func (p Paths) Container() string { return filepath.Join(p.Base, "squashfs_conta
 
 // Root is where the read-only root is mounted.
 func (p Paths) Root() string { return filepath.Join(p.Base, "rootfsbase") }
+
+// A Medium is what holds an ISO.
+type Medium struct {
+	// Device holds it from its first byte on.
+	Device string
+	// ISO is the device that is mounted as the ISO; empty for Device.
+	ISO string
+	// Size in bytes is that of the ISO where it is shown by a loop device, because the kernel can mount neither of them: of a disk whose
+	// partitions are in use, or whose sectors are larger than those of an ISO. 0 for no loop device.
+	Size int64
+	// Buffered reads through the page cache of Device, whose sectors are too large for what lies in an ISO.
+	Buffered bool
+}
 
 // Environment is what the machine does for a live image.
 type Environment struct {
@@ -116,25 +130,25 @@ func (e *NoRootError) Error() string {
 // Unwrap returns the cause.
 func (e *NoRootError) Unwrap() error { return e.err }
 
-// Mount mounts the live root of the ISO on device at the places of p, whose base folder exists. What it mounted
+// Mount mounts the live root of the ISO on m at the places of p, whose base folder exists. What it mounted
 // before an error is unmounted again.
-func Mount(s Spec, device string, p Paths, env Environment) (root *Root, err error) {
+func Mount(s Spec, m Medium, p Paths, env Environment) (root *Root, err error) {
 	r := &Root{Path: p.Root()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	offset, size, err := r.locate(s, device, env)
+	offset, size, err := r.locate(s, m.Device, env)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mountISO(device, p, env); err != nil {
+	if err := r.mountISO(m, p, env); err != nil {
 		return nil, err
 	}
 	// The container is one piece of the device: a loop device on that piece reads it without a detour, and a second copy, through
 	// the ISO's file system.
-	container := loop.Config{File: device, Offset: offset, Size: size, DirectIO: true}
+	container := loop.Config{File: m.Device, Offset: offset, Size: size, DirectIO: !m.Buffered}
 	if err := r.mountLoop(container, p.Container(), env); err != nil {
 		return nil, fmt.Errorf("mount the container %s: %w", filepath.Join(s.Dir, s.Container), err)
 	}
@@ -176,9 +190,16 @@ func (r *Root) locate(s Spec, device string, env Environment) (offset, size int6
 	return offset, size, err
 }
 
-func (r *Root) mountISO(device string, p Paths, env Environment) error {
+func (r *Root) mountISO(m Medium, p Paths, env Environment) error {
 	if err := env.LoadModule("fs-iso9660"); err != nil {
 		return err
+	}
+	device := cmp.Or(m.ISO, m.Device)
+	if m.Size > 0 {
+		var err error
+		if device, err = r.attach(loop.Config{File: m.Device, Size: m.Size, DirectIO: !m.Buffered}, env); err != nil {
+			return err
+		}
 	}
 	if err := os.Symlink(device, p.Device()); err != nil {
 		return fmt.Errorf("name the ISO's device: %w", err)
@@ -189,14 +210,10 @@ func (r *Root) mountISO(device string, p Paths, env Environment) error {
 
 // mountLoop mounts the file system that a loop device shows.
 func (r *Root) mountLoop(c loop.Config, target string, env Environment) error {
-	if err := env.LoadModule("loop"); err != nil {
-		return err
-	}
-	device, err := env.Attach(c)
+	device, err := r.attach(c, env)
 	if err != nil {
 		return err
 	}
-	r.undo = append(r.undo, func() error { return env.Detach(device) })
 	f, err := env.Open(device)
 	if err != nil {
 		return err
@@ -210,6 +227,18 @@ func (r *Root) mountLoop(c loop.Config, target string, env Environment) error {
 	}
 	r.FileSystems = append(r.FileSystems, kind)
 	return r.mount(mount.Point{Source: device, Target: target, Type: kind, Flags: mount.ReadOnly}, env)
+}
+
+// attach makes a loop device.
+func (r *Root) attach(c loop.Config, env Environment) (string, error) {
+	if err := env.LoadModule("loop"); err != nil {
+		return "", err
+	}
+	device, err := env.Attach(c)
+	if err == nil {
+		r.undo = append(r.undo, func() error { return env.Detach(device) })
+	}
+	return device, err
 }
 
 func (r *Root) mount(point mount.Point, env Environment) error {

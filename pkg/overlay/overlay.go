@@ -18,9 +18,45 @@ const Source = "LiveOS_rootfs"
 type Spec struct {
 	// Size bounds the tmpfs that holds the layer, as tmpfs(5) writes it: bytes, or with k, m, g, or per cent of the memory.
 	Size string
+	// Persistence says whether what is written is kept.
+	Persistence Persistence
+	// FileSystem is made for a writable layer that is kept: "ext4" or "xfs".
+	FileSystem string
 	// Options, as behind mount(8)'s -o, are put before those that make the overlay; empty for none.
 	Options string
 }
+
+// Persistence says whether what the live system writes is kept on the image's disk.
+type Persistence int
+
+const (
+	// Volatile keeps it in memory.
+	Volatile Persistence = iota
+	// Persistent keeps it, or the boot stops.
+	Persistent
+	// PersistentIfPossible keeps it, or goes on without.
+	PersistentIfPossible
+)
+
+// A Layer is the file system that keeps what the live system writes.
+type Layer struct {
+	// Device is its path, FileSystem the kernel's name of what is on it.
+	Device, FileSystem string
+}
+
+// LayerError says that a layer could not be mounted.
+type LayerError struct {
+	Layer
+	err error
+}
+
+// Error names the device.
+func (e *LayerError) Error() string {
+	return fmt.Sprintf("mount the writable layer %s (%s): %v", e.Device, e.FileSystem, e.err)
+}
+
+// Unwrap returns the cause.
+func (e *LayerError) Unwrap() error { return e.err }
 
 // Environment is what the machine does for an overlay.
 type Environment struct {
@@ -41,9 +77,28 @@ func MountTmpfs(s Spec, base string, env Environment) error {
 	return nil
 }
 
+// MountLayer mounts l where Mount puts the writable layer. A journal that needs it is replayed by the kernel. Its error is a *LayerError.
+func MountLayer(l Layer, base string, env Environment) error {
+	target := layerPath(base)
+	err := os.MkdirAll(target, 0o755)
+	if err == nil {
+		err = env.LoadModule("fs-" + l.FileSystem)
+	}
+	if err == nil {
+		err = env.Mount(mount.Point{Source: l.Device, Target: target, Type: l.FileSystem})
+	}
+	if err != nil {
+		return &LayerError{l, err}
+	}
+	return nil
+}
+
+// layerPath is where the file system of the writable layer is mounted; without one it is a folder of the tmpfs.
+func layerPath(base string) string { return filepath.Join(base, "overlayfs") }
+
 // Mount lays a writable layer in base/overlayfs over the read-only root lower and mounts both as one at target.
 func Mount(s Spec, lower, base, target string, env Environment) error {
-	upper, work := filepath.Join(base, "overlayfs", "rw"), filepath.Join(base, "overlayfs", "work")
+	upper, work := filepath.Join(layerPath(base), "rw"), filepath.Join(layerPath(base), "work")
 	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755), os.MkdirAll(target, 0o755)); err != nil {
 		return fmt.Errorf("mount the overlay: %w", err)
 	}

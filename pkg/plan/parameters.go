@@ -13,6 +13,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/fetch/curl"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
+	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -47,8 +48,19 @@ func imageParameters() []Parameter {
 	return []Parameter{
 		{
 			Key: "root", Form: "=live:<url>",
-			Doc: "The live ISO to boot, over http, https, ftp, ftps or tftp; `live:` may be left out. It may be compressed (xz, gzip, zstd, bzip2). Given more than once, or several separated by spaces: mirrors. `#sha256=<hex>` behind the URL is the image's digest. A path only: the server is DHCP's, from the root path (option 17) or the next server. `${mac}`, `${ip}`, `${hostname}`, `${uuid}`, `${serial}`, `${arch}`, `${kernel}` are filled in.",
+			Doc: "The live ISO to boot, over http, https, ftp, ftps or tftp; `live:` may be left out. It may be compressed (xz, gzip, zstd, bzip2). Given more than once, or several separated by spaces: mirrors. `#sha256=<hex>` behind the URL is the image's digest. A path only: the server is DHCP's, from the root path (option 17) or the next server. `${mac}`, `${ip}`, `${hostname}`, `${uuid}`, `${serial}`, `${arch}`, `${kernel}` are filled in. An image that the machine has already: `live:CDLABEL=<label>`, `LABEL=`, `UUID=`, `PARTUUID=`, `/dev/…`, or `AOEINTERFACE=e<shelf>.<slot>`.",
 			set: setRoot,
+		},
+		{
+			Key: "iso-scan/filename", Form: "=<path>",
+			Doc: "Boot the ISO in a file of this path on a file system of the machine, as boot loaders that loop-boot an ISO pass it.",
+			set: func(p *Plan, w cmdline.Param) error {
+				if !strings.HasPrefix(w.Value, "/") {
+					return errors.New("want the path of the ISO on its file system, from the /")
+				}
+				p.Local.File = w.Value
+				return nil
+			},
 		},
 		{
 			Key: "rd.liveboot.sha256", Form: "=<hex>",
@@ -72,11 +84,17 @@ func imageParameters() []Parameter {
 		},
 		{
 			Key: "rd.kiwi.live.system", Form: "=<device>", Default: target.RAMDisk,
-			Doc: "The device that holds the image: the RAM disk.",
+			Doc: "The device that holds the image: the RAM disk, or a whole disk, by the kernel's name, any name below `/dev/disk/`, `LABEL=`, `UUID=`, `PARTUUID=`. A blank disk is given the image; from one that has it the machine boots without a network; any other is left as it is.",
 			set: func(p *Plan, w cmdline.Param) error {
-				if w.Value != target.RAMDisk {
-					return errNotBuilt
-				}
+				p.Target.Device = w.Value
+				return deviceName(w.Value)
+			},
+		},
+		{
+			Key: "rd.kiwi.live.reset",
+			Doc: "Overwrite the disk of rd.kiwi.live.system=, whatever it holds, with a fresh image and a fresh writable layer.",
+			set: func(p *Plan, w cmdline.Param) error {
+				p.Target.Reset = w.Bool()
 				return nil
 			},
 		},
@@ -130,17 +148,44 @@ func systemParameters() []Parameter {
 			},
 		},
 		{
-			Key: "rd.live.overlay.persistent",
-			Doc: "Keep what the live system writes. Has no effect, with a warning, for an image in memory.",
+			Key: "rd.live.overlay.persistent", Form: "[=auto]",
+			Doc: "Keep what the live system writes, in a partition behind the image on its disk, which is made when it is missing. If that fails the boot stops; with `=auto` it goes on with a layer in memory. Has no effect, with a warning, for an image in memory.",
 			set: func(p *Plan, w cmdline.Param) error {
-				p.persistent = w.Bool()
+				switch {
+				case w.Value == "auto":
+					p.Overlay.Persistence = overlay.PersistentIfPossible
+				case w.Bool():
+					p.Overlay.Persistence = overlay.Persistent
+				default:
+					p.Overlay.Persistence = overlay.Volatile
+				}
 				return nil
 			},
 		},
 		{
 			Key: "rd.live.overlay.cowfs", Form: "=ext4|xfs", Default: "ext4",
-			Doc: "File system for rd.live.overlay.persistent.",
-			set: oneOf("ext4", "xfs"),
+			Doc: "File system that is made for rd.live.overlay.persistent. One that is there stays as it is.",
+			set: func(p *Plan, w cmdline.Param) error {
+				p.Overlay.FileSystem = w.Value
+				return oneOf("ext4", "xfs")(p, w)
+			},
+		},
+		{
+			Key: "rd.live.cowfile.path", Form: "=<path>", Default: "live_system.cow",
+			Doc: "With iso-scan/filename= and rd.live.overlay.persistent: the file, on the file system with the ISO, that keeps what the live system writes. It is made when it is missing.",
+			set: text(func(p *Plan) *string { return &p.Local.LayerFile }),
+		},
+		{
+			Key: "rd.live.cowfile.mbsize", Form: "=<MiB>", Default: "500",
+			Doc: "Size of that file when it is made.",
+			set: func(p *Plan, w cmdline.Param) error {
+				mib, err := strconv.ParseInt(w.Value, 10, 64)
+				if err != nil || mib <= 0 || mib > 1<<30 {
+					return errors.New("want the size in MiB, a number above 0")
+				}
+				p.Local.LayerSize = mib << 20
+				return nil
+			},
 		},
 		{
 			Key: "rootflags", Form: "=<options>",
@@ -257,8 +302,7 @@ func notBuilt() []Parameter {
 	}
 	var rows []Parameter
 	for _, key := range []string{
-		"rd.kiwi.live.dolly_options", "rd.kiwi.live.reset",
-		"rd.live.cowfile.mbsize", "rd.live.cowfile.path", "iso-scan/filename",
+		"rd.kiwi.live.dolly_options",
 		"rd.live.encrypt", "rd.live.check", "mediacheck", "rd.kiwi.verity_options",
 		"rd.liveboot.append", "rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
 		"rd.liveboot.stream", "rd.liveboot.chunks", "rd.liveboot.trace",

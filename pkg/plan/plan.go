@@ -33,7 +33,9 @@ type Plan struct {
 	// Paths are images of which the line says only the path, and DHCP the server; "" is all DHCP's.
 	Paths []string
 	// Key is a public key by which the image's digest must be signed, or the path of one in the initramfs; empty asks for none but those of the initramfs.
-	Key     string
+	Key string
+	// Local is where the image is if it does not come over the network.
+	Local   Local
 	Target  target.Spec
 	Live    live.Spec
 	Overlay overlay.Spec
@@ -47,10 +49,25 @@ type Plan struct {
 	// Warnings are remarks about the line that do not stop the boot.
 	Warnings []string
 
-	// persistent and reading are used until the line was read to its end.
-	persistent bool
-	reading    reading
+	// reading is used until the line was read to its end.
+	reading reading
 }
+
+// Local is an image that the machine has already: on a stick, a CD, a disk, or in a file on one.
+type Local struct {
+	// Device holds it, by any of its names.
+	Device string
+	// AoE says that Device is a disk behind the network by ATA over Ethernet.
+	AoE bool
+	// File is the path of the ISO on any file system of the machine, instead of Device, whose label the ISO then has.
+	File string
+	// LayerFile is the path beside it for a file that keeps what the live system writes, and LayerSize its size in bytes when it is made.
+	LayerFile string
+	LayerSize int64
+}
+
+// There reports whether the image is local.
+func (l Local) There() bool { return l.Device != "" || l.File != "" }
 
 // A Stage is a step of the boot.
 type Stage string
@@ -98,9 +115,10 @@ func DefaultRescue() Rescue {
 // Default returns the plan of an empty line, without an image.
 func Default() Plan {
 	return Plan{
+		Local:     Local{LayerFile: "live_system.cow", LayerSize: 500 << 20},
 		Target:    target.Spec{Device: target.RAMDisk},
 		Live:      live.Spec{Dir: "LiveOS", Container: "squashfs.img"},
-		Overlay:   overlay.Spec{Size: "50%"},
+		Overlay:   overlay.Spec{Size: "50%", FileSystem: "ext4"},
 		Rescue:    DefaultRescue(),
 		Verbosity: console.Normal,
 	}
@@ -138,11 +156,23 @@ type reading struct {
 func (p *Plan) finish() error {
 	err := p.finishNetwork()
 	p.reading = reading{}
-	if p.persistent {
-		p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
-		p.persistent = false
+	switch {
+	case p.Local.There() && p.Target.Device != target.RAMDisk:
+		err = errors.Join(err, errors.New("rd.kiwi.live.system= is for an image from the network, and root= names one that is here already: take one of them off the line"))
+	case p.Local.There() && len(p.Image.URLs)+len(p.Paths) > 0:
+		err = errors.Join(err, errors.New("root= names an image from the network and one that is here already: take one of them off the line"))
+	case p.Local.There():
+	case p.Target.Device == target.RAMDisk:
+		if p.Overlay.Persistence != overlay.Volatile {
+			p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
+			p.Overlay.Persistence = overlay.Volatile
+		}
+		if p.Target.Reset {
+			p.warnf("rd.kiwi.live.reset has no effect: there is no disk in rd.kiwi.live.system=")
+			p.Target.Reset = false
+		}
 	}
-	if len(p.Image.URLs)+len(p.Paths) == 0 {
+	if len(p.Image.URLs)+len(p.Paths) == 0 && !p.Local.There() {
 		err = errors.Join(err, errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line"))
 	}
 	return err

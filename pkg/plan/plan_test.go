@@ -16,6 +16,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/network"
+	"github.com/liveboot/liveboot/pkg/overlay"
 )
 
 const sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -133,10 +134,36 @@ func TestParse(t *testing.T) {
 			p.Overlay.Size = "512"
 			p.Warnings = []string{"rd.live.overlay.size=512 means 512 bytes; for MiB write 512m"}
 		})},
-		{"persistent in memory", "rd.live.overlay.persistent rd.live.overlay.cowfs=xfs", with(func(p *Plan) {
-			p.Warnings = []string{"rd.live.overlay.persistent has no effect: the image is in memory (/dev/ram0), and so is what is written"}
+		{"persistent in memory", "rd.live.overlay.persistent rd.kiwi.live.reset", with(func(p *Plan) {
+			p.Warnings = []string{
+				"rd.live.overlay.persistent has no effect: the image is in memory (/dev/ram0), and so is what is written",
+				"rd.kiwi.live.reset has no effect: there is no disk in rd.kiwi.live.system=",
+			}
+		})},
+		{"persistent disk", "rd.kiwi.live.system=/dev/sda rd.live.overlay.persistent rd.live.overlay.cowfs=xfs", with(func(p *Plan) {
+			p.Target.Device = "/dev/sda"
+			p.Overlay.Persistence, p.Overlay.FileSystem = overlay.Persistent, "xfs"
+		})},
+		{"disk by another name, overwritten, persistent if possible", "rd.kiwi.live.system=/dev/disk/by-id/ata-X rd.kiwi.live.reset rd.live.overlay.persistent=auto", with(func(p *Plan) {
+			p.Target.Device, p.Target.Reset = "/dev/disk/by-id/ata-X", true
+			p.Overlay.Persistence = overlay.PersistentIfPossible
 		})},
 		{"not persistent", "rd.live.overlay.persistent=no", with(func(*Plan) {})},
+		{"local image", `root="live:CDLABEL=My CD" rd.live.overlay.persistent`, func() Plan {
+			p := Default()
+			p.Local.Device, p.Overlay.Persistence = "CDLABEL=My CD", overlay.Persistent
+			return p
+		}()},
+		{"local image behind the network", "root=live:AOEINTERFACE=e0.1", func() Plan {
+			p := Default()
+			p.Local.Device, p.Local.AoE = "/dev/etherd/e0.1", true
+			return p
+		}()},
+		{"ISO in a file", "root=live:CDLABEL=X iso-scan/filename=/boot/x.iso rd.live.cowfile.path=/x.cow rd.live.cowfile.mbsize=64", func() Plan {
+			p := Default()
+			p.Local = Local{Device: "CDLABEL=X", File: "/boot/x.iso", LayerFile: "/x.cow", LayerSize: 64 << 20}
+			return p
+		}()},
 		{"drivers", "rd.driver.blacklist=a,b module_blacklist=c rd.driver.pre=d", with(func(p *Plan) {
 			p.Devices.Blacklist, p.Devices.First = []string{"a", "b", "c"}, []string{"d"}
 		})},
@@ -181,7 +208,9 @@ func TestParseErrors(t *testing.T) {
 		{"bad digest", image + "rd.liveboot.sha256=00", "has 2 hexadecimal digits, want 64"},
 		{"two digests", image + "rd.liveboot.sha256=" + sha256 + " rd.liveboot.sha256=" + strings.Repeat("0", 64), "two digests for one image"},
 		{"bad fragment", "root=live:http://h/i#part", "want #sha256=<hex>"},
-		{"not built: disk", image + "rd.kiwi.live.system=/dev/sda", "option rd.kiwi.live.system=/dev/sda: this version of liveboot cannot do it yet"},
+		{"disk without a path", image + "rd.kiwi.live.system=sda", "want /dev/ram0 or a disk: /dev/sda"},
+		{"another RAM disk", image + "rd.kiwi.live.system=/dev/ram1", "want /dev/ram0 or a disk: /dev/sda"},
+		{"disk without a name", image + "rd.kiwi.live.system=LABEL=", "want /dev/ram0 or a disk: /dev/sda"},
 		{"no network", image + "ip=off", "this leaves no network"},
 		{"no such method", image + "ip=eth0:dchp", `"dchp"`},
 		{"retries", image + "rd.net.dhcp.retry=0", "want a number from 1"},
@@ -191,7 +220,10 @@ func TestParseErrors(t *testing.T) {
 		{"not built: kexec", image + "rd.liveboot.handoff=kexec", "cannot do it yet"},
 		{"handoff", image + "rd.liveboot.handoff=jump", "want one of auto, switch_root"},
 		{"not built: dolly", "root=live:dolly://h/i", "cannot do it yet"},
-		{"not built: a local disk", "root=live:/dev/sr0", "cannot do it yet"},
+		{"image from two places", image + "root=live:/dev/sr0", "take one of them off the line"},
+		{"local image and a disk for one", "root=live:CDLABEL=X rd.kiwi.live.system=/dev/sda", "take one of them off the line"},
+		{"local image without a name", "root=live:CDLABEL=", "no image"},
+		{"path of a file", image + "iso-scan/filename=x.iso", "from the /"},
 		{"template", "root=live:http://h/${mca}.iso", "${mca}"},
 		{"curl's option", image + "rd.kiwi.live.curl_options=--insecrue", "--insecrue"},
 		{"unknown scheme", "root=live:gopher://h/i", `begins with "gopher:"`},
@@ -287,34 +319,39 @@ func TestParameters(t *testing.T) {
 // TestFieldsReached: every built row changes the plan, or stands here with the reason why it does not.
 func TestFieldsReached(t *testing.T) {
 	none := map[string]string{
-		"rd.neednet":            "not needed",
-		"rd.live.image":         "not needed",
-		"rd.bootif":             "belongs to BOOTIF",
-		"rd.net.timeout.ifup":   "not needed",
-		"rd.kiwi.live.system":   "only its default is built",
-		"rd.liveboot.handoff":   "only its default is built",
-		"rd.live.overlay.cowfs": "belongs to rd.live.overlay.persistent",
+		"rd.neednet":          "not needed",
+		"rd.live.image":       "not needed",
+		"rd.bootif":           "belongs to BOOTIF",
+		"rd.net.timeout.ifup": "not needed",
+		"rd.liveboot.handoff": "only its default is built",
 	}
 	value := map[string]string{
 		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "ramdisk_size": "4096",
-		"rd.kiwi.live.system": "/dev/ram0", "ip": "eth7:dhcp", "BOOTIF": "01-02-03-04-05-06-07", "nameserver": "1.2.3.4", "rd.peerdns": "0",
+		"rd.kiwi.live.system": "/dev/sda", "ip": "eth7:dhcp", "BOOTIF": "01-02-03-04-05-06-07", "nameserver": "1.2.3.4", "rd.peerdns": "0",
 		"gateway": "192.0.2.1", "netmask": "24", "rd.route": "198.51.100.0/24:192.0.2.1", "ifname": "lan:02:03:04:05:06:07", "net.ifnames": "0",
 		"net.naming-scheme": "v255", "vlan": "vlan5:eth0", "bond": "bond0", "team": "team0:eth0", "bridge": "br0:eth0", "rd.net.dhcp.retry": "2",
 		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "rd.net.timeout.route": "1",
 		"rd.net.timeout.ipv6auto": "1", "rd.net.timeout.ipv6dad": "1", "rd.net.timeout.ifup": "1", "proxy": "http://p",
-		"rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "auto",
+		"rd.live.overlay.persistent": "auto", "iso-scan/filename": "/x.iso", "rd.live.cowfile.mbsize": "7", "rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "auto",
 		"rd.kiwi.live.curl_options": "-k", "rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
 	}
-	base := with(func(*Plan) {})
 	for _, row := range Parameters() {
 		if !row.Built() {
 			continue
+		}
+		line := cmdline.Parse("root=live:http://h/i")
+		if row.Key == "iso-scan/filename" {
+			line = cmdline.Parse("root=live:CDLABEL=X")
+		}
+		base, err := Parse(line)
+		if err != nil {
+			t.Fatal(err)
 		}
 		word := cmdline.Param{Key: row.Key, Value: value[row.Key], HasValue: value[row.Key] != ""}
 		if row.Form != "" && !word.HasValue {
 			word = cmdline.Param{Key: row.Key, Value: "x", HasValue: true}
 		}
-		p, err := Parse(append(cmdline.Parse("root=live:http://h/i"), word))
+		p, err := Parse(append(line, word))
 		if err != nil {
 			t.Errorf("Parse(%v): %v", word, err)
 			continue

@@ -8,18 +8,24 @@ import (
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/template"
+	"github.com/liveboot/liveboot/pkg/target"
 )
 
 // setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
 func setRoot(p *Plan, w cmdline.Param) error {
 	if p.reading.imageSource != w.Source {
 		p.Image.URLs, p.Paths = nil, nil
+		p.Local.Device, p.Local.AoE = "", false
 		if p.reading.digestSource != w.Source {
 			p.Image.Digest, p.reading.digestSource = fetch.Digest{}, "" // it was that of the other image
 		}
 	}
 	p.reading.imageSource = w.Source
 	value := strings.TrimPrefix(w.Value, "live:")
+	if local, ok := localDevice(value); ok {
+		p.Local.Device, p.Local.AoE = local, strings.HasPrefix(value, aoePrefix)
+		return nil
+	}
 	var errs []error
 	for word := range strings.FieldsSeq(value) {
 		errs = append(errs, p.addImage(strings.TrimPrefix(word, "live:"), w.Source))
@@ -68,12 +74,24 @@ func (p *Plan) addImage(word, source string) error {
 
 // planned tells the image addresses of the contract that are not built yet.
 func planned(address string) bool {
-	for _, prefix := range []string{"dolly://", "nbd:", "CDLABEL=", "LABEL=", "UUID=", "PARTUUID=", "/dev/", "AOEINTERFACE="} {
-		if strings.HasPrefix(address, prefix) {
-			return true
+	return strings.HasPrefix(address, "dolly://") || strings.HasPrefix(address, "nbd:")
+}
+
+// aoePrefix is before the name of a disk behind the network, e<shelf>.<slot>; the kernel has such a disk in a folder of its own
+// (Documentation/admin-guide/aoe/aoe.rst).
+const aoePrefix = "AOEINTERFACE="
+
+// localDevice returns the name of a device that holds the image, if value is one. A label may have spaces.
+func localDevice(value string) (string, bool) {
+	if name, ok := strings.CutPrefix(value, aoePrefix); ok && name != "" {
+		return "/dev/etherd/" + strings.TrimPrefix(name, "/dev/etherd/"), true
+	}
+	for _, prefix := range []string{"/dev/", "CDLABEL=", "LABEL=", "UUID=", "PARTUUID=", "PARTLABEL="} {
+		if rest, ok := strings.CutPrefix(value, prefix); ok && rest != "" {
+			return value, true
 		}
 	}
-	return false
+	return "", false
 }
 
 func digest(algorithm string) func(*Plan, cmdline.Param) error {
@@ -109,4 +127,14 @@ func setBreak(p *Plan, w cmdline.Param) error {
 	}
 	p.Break = append(p.Break, stage)
 	return nil
+}
+
+// deviceName judges how a device is named. Of the RAM disks there is only the first.
+func deviceName(name string) error {
+	for _, prefix := range []string{"/dev/", "LABEL=", "UUID=", "PARTUUID=", "PARTLABEL="} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok && rest != "" && (name == target.RAMDisk || !strings.HasPrefix(name, "/dev/ram")) {
+			return nil
+		}
+	}
+	return fmt.Errorf("want %s or a disk: /dev/sda, /dev/disk/by-id/…, LABEL=…, UUID=… or PARTUUID=…", target.RAMDisk)
 }

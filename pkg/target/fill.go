@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// blockSize is what is written at a time: large enough that the cost of a call does not count, and larger than the
+	// BlockSize is what is written at a time, in bytes: large enough that the cost of a call does not count, and larger than the
 	// volume descriptor of an ISO, so that the first block tells what is coming.
-	blockSize = 1 << 20
+	BlockSize = 1 << 20
 	// blocks is how many are under way: one that is being filled, one that is being written, and one between them.
 	blocks = 3
 )
@@ -41,30 +41,32 @@ type piece struct {
 	restart Restarter
 }
 
-// Fill writes the image from r to the disk, from its beginning, and returns its size in bytes. What is read must be an ISO: its
+// A Sink is where an image goes.
+type Sink interface {
+	// First looks at the first block of the image before it is written, and returns the size in bytes of the volume that it begins.
+	First(block []byte) (volume int64, err error)
+	// Write writes a block at an offset in bytes, a multiple of BlockSize. All but the last are of BlockSize; what is behind the last in
+	// its slice, up to BlockSize, may be changed.
+	Write(block []byte, offset int64) error
+	// Restart says that the image begins anew, and its size in bytes, -1 if unknown.
+	Restart(size int64) error
+}
+
+// Copy brings the image from r to s, from its beginning, and returns its size in bytes. What is read must be an ISO: its
 // first block is looked at before the others are read. Reading and writing run beside each other in constant memory. Where a Read ends with
 // a Restarter, all begins anew.
-func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
-	device, err := d.env.Open(d.Device)
+func Copy(ctx context.Context, r io.Reader, s Sink) (size int64, err error) {
+	memory, err := block.Buffer(blocks * BlockSize)
 	if err != nil {
-		return 0, fmt.Errorf("fill %s: %w", d.Device, err)
-	}
-	defer func() {
-		if closeErr := device.Close(); closeErr != nil && err == nil {
-			err = fmt.Errorf("fill %s: %w", d.Device, closeErr)
-		}
-	}()
-	memory, err := block.Buffer(blocks * blockSize)
-	if err != nil {
-		return 0, fmt.Errorf("fill %s: %w", d.Device, err)
+		return 0, err
 	}
 	defer block.Free(memory)
 
 	free, full := make(chan []byte, blocks), make(chan piece, blocks)
 	for i := range blocks {
-		free <- memory[i*blockSize : (i+1)*blockSize]
+		free <- memory[i*BlockSize : (i+1)*BlockSize]
 	}
-	var volume, held int64 // held is what the RAM disk has of an image that began anew
+	var volume int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(full)
@@ -79,25 +81,22 @@ func (d *Disk) Fill(ctx context.Context, r io.Reader) (size int64, err error) {
 		}()
 		for p := range full {
 			if p.restart != nil {
-				held, size, d.announced = max(held, size), 0, p.restart.Restart()
-				if d.announced > d.Capacity {
-					return &TooLargeError{Image: d.announced, Room: d.Capacity}
-				}
-				continue
-			}
-			b := p.block
-			if size == 0 {
-				v, err := d.inspect(b, held)
-				if err != nil {
+				if err := s.Restart(p.restart.Restart()); err != nil {
 					return err
 				}
-				volume = v
+				size = 0
+				continue
 			}
-			if err := d.write(device, b, size); err != nil {
+			if size == 0 {
+				if volume, err = s.First(p.block); err != nil {
+					return err
+				}
+			}
+			if err := s.Write(p.block, size); err != nil {
 				return err
 			}
-			size += int64(len(b))
-			free <- b[:blockSize]
+			size += int64(len(p.block))
+			free <- p.block[:BlockSize]
 		}
 		return nil
 	})
@@ -155,35 +154,23 @@ func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<
 	}
 }
 
-// inspect looks at the first block and returns the size of the volume that it begins. Where the size was not known, this is
-// the first moment to find out that it cannot fit. The RAM disk holds so many bytes already.
-func (d *Disk) inspect(first []byte, held int64) (int64, error) {
+// Volume returns the size in bytes of the ISO that the block begins, of an image whose announced size is -1 if unknown. Its error is a
+// *TruncatedError where less was announced.
+func Volume(first []byte, announced int64) (int64, error) {
 	image, err := iso.Open(bytes.NewReader(first))
 	if err != nil {
 		return 0, err
 	}
-	if d.announced >= 0 && image.Size > d.announced {
-		return 0, &TruncatedError{Volume: image.Size, Received: d.announced}
-	}
-	if _, err := checkMemory(image.Size-held, d.env); err != nil {
-		return 0, err
-	}
-	if image.Size > d.Capacity {
-		return 0, &TooLargeError{Image: image.Size, Room: d.Capacity}
+	if announced >= 0 && image.Size > announced {
+		return 0, &TruncatedError{Volume: image.Size, Received: announced}
 	}
 	return image.Size, nil
 }
 
-// write writes a block, the last one filled with zeros up to the sector's end.
-func (d *Disk) write(device Writer, b []byte, offset int64) error {
+// Pad returns b with zeros behind it, up to the next multiple of alignment; its capacity must reach that far.
+func Pad(b []byte, alignment int) []byte {
 	n := len(b)
-	padded := b[:roundUp(int64(n))]
+	padded := b[:(n+alignment-1)/alignment*alignment]
 	clear(padded[n:])
-	if offset+int64(len(padded)) > d.Capacity {
-		return &TooLargeError{Image: offset + int64(n), Room: d.Capacity}
-	}
-	if _, err := device.WriteAt(padded, offset); err != nil {
-		return fmt.Errorf("write to %s at byte %d: %w", d.Device, offset, err)
-	}
-	return nil
+	return padded
 }

@@ -1,5 +1,6 @@
-// Package target is the device that holds the ISO. It is filled in one pass, from a stream whose size may be unknown, and tells
-// before the first byte whether the image can fit.
+// Package target is the RAM disk that holds the ISO. It is filled in one pass, from a stream whose size may be unknown, and tells
+// before the first byte whether the image can fit. Package deploy has the same for a disk; what both need to bring an image from a
+// stream to a device is here too, see Copy.
 //
 // The device is the RAM disk /dev/ram0 of the kernel's brd driver (Documentation/admin-guide/blockdev/ramdisk.rst), which takes memory
 // page by page as it is written.
@@ -21,8 +22,10 @@ const Headroom = 64 << 20
 
 // A Spec says which device.
 type Spec struct {
-	// Device is RAMDisk.
+	// Device is RAMDisk, or a disk by any of its names.
 	Device string
+	// Reset overwrites whatever a disk holds.
+	Reset bool
 	// RAMDiskSize in bytes; 0 makes the RAM disk as large as the image.
 	RAMDiskSize int64
 }
@@ -87,7 +90,7 @@ type Disk struct {
 // *TooLargeError when the image cannot fit.
 func Prepare(s Spec, size int64, env Environment) (*Disk, error) {
 	if s.Device != RAMDisk {
-		return nil, fmt.Errorf("prepare %s: only %s can hold an image", s.Device, RAMDisk)
+		return nil, fmt.Errorf("prepare %s: it is not the RAM disk %s", s.Device, RAMDisk)
 	}
 	if s.RAMDiskSize > 0 && size > s.RAMDiskSize {
 		return nil, &TooLargeError{Image: size, Room: s.RAMDiskSize}

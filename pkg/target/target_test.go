@@ -123,8 +123,8 @@ func TestFill(t *testing.T) {
 				t.Error("what is on the device is not the image")
 			}
 			for _, w := range d.written[:len(d.written)-1] {
-				if w != blockSize {
-					t.Errorf("wrote blocks of %v, want %d each but for the last", d.written, blockSize)
+				if w != BlockSize {
+					t.Errorf("wrote blocks of %v, want %d each but for the last", d.written, BlockSize)
 				}
 			}
 			if padding := d.Bytes()[n:]; len(padding) >= 4096 || !bytes.Equal(padding, make([]byte, len(padding))) {

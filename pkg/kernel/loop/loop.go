@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Config says what a loop device shows. It is always read-only: nothing in a live image is written.
+// A Config says what a loop device shows.
 type Config struct {
 	// File is the backing file or block device.
 	File string
@@ -21,11 +21,16 @@ type Config struct {
 	// DirectIO reads past the page cache of File, so that a block that lies in memory already (a RAM disk) or is cached by the
 	// file system above is not cached twice. Where the backing file cannot do it, the kernel reads through its cache.
 	DirectIO bool
+	// Writable lets File be written through the device. Nothing in a live image is.
+	Writable bool
 }
 
 // String returns the losetup(8) command that does the same.
 func (c Config) String() string {
-	s := "losetup -r"
+	s := "losetup"
+	if !c.Writable {
+		s += " -r"
+	}
 	if c.DirectIO {
 		s += " --direct-io=on"
 	}
@@ -56,7 +61,11 @@ func (System) Attach(c Config) (string, error) {
 		return "", fmt.Errorf("attach loop device: %w", err)
 	}
 	defer control.Close()
-	backing, err := os.Open(c.File)
+	mode := os.O_RDONLY
+	if c.Writable {
+		mode = os.O_RDWR
+	}
+	backing, err := os.OpenFile(c.File, mode, 0)
 	if err != nil {
 		return "", fmt.Errorf("attach loop device: %w", err)
 	}
@@ -89,8 +98,10 @@ func configure(device string, backing *os.File, c Config) error {
 		Info: unix.LoopInfo64{
 			Offset:    uint64(c.Offset),
 			Sizelimit: uint64(c.Size),
-			Flags:     unix.LO_FLAGS_READ_ONLY,
 		},
+	}
+	if !c.Writable {
+		config.Info.Flags = unix.LO_FLAGS_READ_ONLY
 	}
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], c.File)
 	if c.DirectIO {

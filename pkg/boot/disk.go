@@ -1,0 +1,325 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/deploy"
+	"github.com/liveboot/liveboot/pkg/device/disk"
+	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/iso"
+	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/overlay"
+	"github.com/liveboot/liveboot/pkg/partition"
+	"github.com/liveboot/liveboot/pkg/plan"
+)
+
+// Disks finds the machine's disks; disk.System is one.
+type Disks interface {
+	// Wait waits for the device that has the name, until ctx ends, and tells changed which others there are meanwhile.
+	Wait(ctx context.Context, name string, changed func([]disk.Device)) (disk.Device, error)
+	// List returns all that there are now.
+	List() ([]disk.Device, error)
+}
+
+// A DiskWriter is a disk that is open for a deployment; *block.Disk is one.
+type DiskWriter interface {
+	deploy.Device
+	io.Closer
+}
+
+// diskPatience is how long a disk may take to appear: a USB stick, or an array behind a controller that counts its drives.
+const diskPatience = 60 * time.Second
+
+// a medium is what the live system is mounted from.
+type medium struct {
+	live.Medium
+	// layer keeps what the live system writes; empty if it is in memory.
+	layer overlay.Layer
+}
+
+// fromDisk makes the disk of the plan hold the image, and only if it does not yet, with the network's help.
+func (b *run) fromDisk(ctx context.Context) (medium, error) {
+	if err := b.driversUp(ctx); err != nil {
+		return medium{}, err
+	}
+	found, err := stage(ctx, b, plan.Target, b.decide)
+	if err != nil {
+		return medium{}, err
+	}
+	if found.deploy {
+		if err := b.deploy(ctx, found.disk); err != nil {
+			return medium{}, err
+		}
+		// What is on the disk now is found out as if somebody else had written it.
+		if found, err = b.look(found.disk); err == nil && found.State != deploy.Complete {
+			err = fmt.Errorf("%s was written, and yet holds %s", found.disk.Path, found.What)
+		}
+		if err != nil {
+			return medium{}, &StageError{plan.Target, err}
+		}
+	}
+	return b.mediumOn(ctx, found)
+}
+
+// inspected is a disk, and what is on it.
+type inspected struct {
+	disk disk.Device
+	deploy.Finding
+	// deploy tells that it is to be written to.
+	deploy bool
+}
+
+// A ForeignDiskError says that a disk holds something that was not to be overwritten.
+type ForeignDiskError struct {
+	Disk disk.Device
+	deploy.Finding
+}
+
+// Error names what was found.
+func (e *ForeignDiskError) Error() string {
+	return fmt.Sprintf("%s holds %s; nothing on it was changed", name(e.Disk), e.What)
+}
+
+// decide waits for the disk of the plan, and decides what is to be done with it.
+func (b *run) decide(ctx context.Context) (inspected, string, error) {
+	d, err := b.waitForDisk(ctx, b.plan.Target.Device)
+	if err != nil {
+		return inspected{}, "", err
+	}
+	part := d
+	if d.Disk != "" {
+		// A live image's label is that of its first partition too.
+		if d, err = b.Disks.Wait(ctx, d.Disk, nil); err != nil {
+			return inspected{}, "", err
+		}
+	}
+	found, err := b.look(d)
+	switch {
+	case err != nil:
+		return inspected{}, "", err
+	case part.Disk != "" && found.State != deploy.Complete:
+		return inspected{}, "", fmt.Errorf("%s is a partition of %s: name the whole disk in rd.kiwi.live.system=, the image brings its own partition table", part.Path, d.Path)
+	case d.ReadOnly && (found.State != deploy.Complete || b.plan.Target.Reset):
+		return inspected{}, "", fmt.Errorf("%s cannot be written to", d.Path)
+	}
+	b.report.Device = d.Path
+	switch {
+	case b.plan.Target.Reset:
+		found.deploy = true
+		return found, fmt.Sprintf("%s holds %s, and is overwritten (rd.kiwi.live.reset)", name(d), found.What), nil
+	case found.State == deploy.Blank, found.State == deploy.Interrupted:
+		found.deploy = true
+		return found, fmt.Sprintf("%s holds %s: it gets the image", name(d), found.What), nil
+	case found.State == deploy.Complete:
+		return found, fmt.Sprintf("%s holds the live image %q%s: no network is needed", name(d), found.Image.VolumeID, origin(found.Image)), nil
+	}
+	return inspected{}, "", &ForeignDiskError{d, found.Finding}
+}
+
+// origin tells where an image came from.
+func origin(image *deploy.Image) string {
+	if image.Record == nil || image.Record.URL == "" {
+		return ""
+	}
+	return " from " + image.Record.URL
+}
+
+// name names a disk for people, without what is on it.
+func name(d disk.Device) string {
+	d.Contents, d.Err = nil, nil
+	return d.String()
+}
+
+// waitForDisk waits for a device, and says so when it takes long.
+func (b *run) waitForDisk(ctx context.Context, name string) (disk.Device, error) {
+	patience, cancel := context.WithTimeout(ctx, diskPatience)
+	defer cancel()
+	slow := time.AfterFunc(5*time.Second, func() { b.ui.Warnf("waiting for %s, up to %.0f s", name, diskPatience.Seconds()) })
+	defer slow.Stop()
+	return b.Disks.Wait(patience, name, func(there []disk.Device) { b.ui.Debugf("waiting for %s; there are %v", name, there) })
+}
+
+func geometry(d disk.Device) partition.Disk {
+	return partition.Disk{Size: d.Size, SectorSize: d.SectorSize}
+}
+
+// container is the path of the live system's container in an ISO.
+func (b *run) container() string { return b.plan.Live.Dir + "/" + b.plan.Live.Container }
+
+// look inspects a disk.
+func (b *run) look(d disk.Device) (inspected, error) {
+	f, err := b.Open(d.Path)
+	if err != nil {
+		return inspected{}, err
+	}
+	defer f.Close()
+	finding, err := deploy.Inspect(f, geometry(d), b.container())
+	if err != nil {
+		return inspected{}, fmt.Errorf("%s: %w", d.Path, err)
+	}
+	return inspected{disk: d, Finding: finding}, nil
+}
+
+// deploy brings the image from its server to the disk.
+func (b *run) deploy(ctx context.Context, d disk.Device) error {
+	if _, err := stage(ctx, b, plan.Network, b.connect); err != nil {
+		return err
+	}
+	image, err := stage(ctx, b, plan.Fetch, b.open)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	writer, job, err := b.openDisk(d, image.Size)
+	if err != nil {
+		return &StageError{plan.Target, err}
+	}
+	defer writer.Close() // on the way out of an error; finish has closed it otherwise
+	if _, err := stage(ctx, b, plan.Fetch, func(ctx context.Context) (int64, string, error) { return b.fill(ctx, job, image) }); err != nil {
+		return err
+	}
+	_, err = stage(ctx, b, plan.Target, func(ctx context.Context) (struct{}, string, error) {
+		what, err := b.finish(ctx, writer, job, d, image)
+		return struct{}{}, what, err
+	})
+	return err
+}
+
+// openDisk opens the disk for an image of size bytes, -1 if unknown.
+func (b *run) openDisk(d disk.Device, size int64) (DiskWriter, *deploy.Deployment, error) {
+	writer, err := b.OpenDisk(d.Path)
+	if errors.Is(err, unix.EBUSY) {
+		err = fmt.Errorf("%w: something on it is mounted, or it is part of an array", err)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	spec := deploy.Spec{Container: b.container()}
+	if b.plan.Overlay.Persistence != overlay.Volatile {
+		spec.Layer = b.plan.Overlay.FileSystem
+	}
+	job, err := deploy.Prepare(writer, geometry(d), spec, size)
+	var space *deploy.SpaceError
+	if errors.As(err, &space) && b.plan.Overlay.Persistence == overlay.PersistentIfPossible {
+		b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		spec.Layer, b.plan.Overlay.Persistence = "", overlay.Volatile
+		job, err = deploy.Prepare(writer, geometry(d), spec, size)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", d.Path, err), writer.Close())
+	}
+	return writer, job, nil
+}
+
+// finish makes the disk complete. What was verified while it arrived is read back, since it may be years until it is downloaded again.
+func (b *run) finish(ctx context.Context, writer io.Closer, job *deploy.Deployment, d disk.Device, image *fetch.Stream) (string, error) {
+	compared := ""
+	record := deploy.Record{URL: image.URL.String()}
+	if digest := image.Verified(); digest != (fetch.Digest{}) {
+		record.Digest = digest.String()
+		if err := b.compare(ctx, job); err != nil {
+			return "", err
+		}
+		compared = ", read back and compared"
+	}
+	if err := job.Finish(record); err != nil {
+		return "", err
+	}
+	// The kernel still has the partitions of before, and does not look at the table of a disk that somebody holds for himself.
+	if err := errors.Join(writer.Close(), b.ReadPartitions(d.Path)); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s holds the live image%s", d.Path, compared), nil
+}
+
+// compare reads the image back from the disk.
+func (b *run) compare(ctx context.Context, job *deploy.Deployment) error {
+	var done atomic.Int64
+	stop := b.showProgress(plan.Target, func() (int64, int64) { return done.Load(), job.Size() })
+	defer stop()
+	return job.Compare(ctx, done.Store)
+}
+
+// mediumOn returns how the image on a disk is mounted, and gives the disk a writable layer where one is wanted and missing.
+func (b *run) mediumOn(ctx context.Context, found inspected) (medium, error) {
+	image := found.Image
+	m := medium{Medium: live.Medium{Device: found.disk.Path, Buffered: found.disk.SectorSize > iso.SectorSize}}
+	if b.plan.Overlay.Persistence != overlay.Volatile {
+		layer, err := b.layer(ctx, found)
+		switch {
+		case err == nil:
+			m.layer = layer
+		case b.plan.Overlay.Persistence == overlay.PersistentIfPossible:
+			b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		default:
+			return m, &StageError{plan.Overlay, err}
+		}
+	}
+	// A whole disk cannot be mounted while one of its partitions is, nor the other way round.
+	if image.ISO != nil && found.disk.SectorSize <= iso.SectorSize {
+		part, err := b.partition(ctx, found.disk, image.ISO.Number)
+		if err != nil {
+			return m, &StageError{plan.Target, err}
+		}
+		m.ISO = part
+		return m, nil
+	}
+	m.Size = image.Length / iso.SectorSize * iso.SectorSize
+	if found.disk.SectorSize > iso.SectorSize {
+		b.ui.Warnf("%s has sectors of %d bytes: this machine's firmware cannot boot the image from it by itself", found.disk.Path, found.disk.SectorSize)
+	}
+	return m, nil
+}
+
+// layer returns the writable layer on the image's disk, and makes it when there is none.
+func (b *run) layer(ctx context.Context, found inspected) (overlay.Layer, error) {
+	image, kind := found.Image, found.Image.LayerFS
+	if image.Layer == nil {
+		var err error
+		if image.Layer, err = b.addLayer(found); err != nil {
+			return overlay.Layer{}, err
+		}
+		kind = b.plan.Overlay.FileSystem
+	}
+	part, err := b.partition(ctx, found.disk, image.Layer.Number)
+	return overlay.Layer{Device: part, FileSystem: kind}, err
+}
+
+func (b *run) addLayer(found inspected) (*partition.Entry, error) {
+	writer, err := b.OpenDisk(found.disk.Path)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := deploy.AddLayer(writer, geometry(found.disk), *found.Image, b.plan.Overlay.FileSystem)
+	if err := errors.Join(err, writer.Close()); err != nil {
+		return nil, fmt.Errorf("%s: %w", found.disk.Path, err)
+	}
+	b.ui.Debugf("%s: made the writable layer (%s) in partition %d", found.disk.Path, b.plan.Overlay.FileSystem, entry.Number)
+	return &entry, b.ReadPartitions(found.disk.Path)
+}
+
+// partitionPatience is how long the kernel may take to show a partition that is in the table.
+const partitionPatience = 10 * time.Second
+
+// partition returns the device of a partition of d. The kernel puts a p between the disk's name and the number where the name ends with a
+// digit (block/partitions/core.c).
+func (b *run) partition(ctx context.Context, d disk.Device, number int) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, partitionPatience)
+	defer cancel()
+	path := d.Path + strconv.Itoa(number)
+	if last := d.Path[len(d.Path)-1]; '0' <= last && last <= '9' {
+		path = d.Path + "p" + strconv.Itoa(number)
+	}
+	if _, err := b.Disks.Wait(ctx, path, nil); err != nil {
+		return "", fmt.Errorf("the kernel does not show partition %d of %s: %w", number, d.Path, err)
+	}
+	return path, nil
+}
