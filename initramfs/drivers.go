@@ -22,9 +22,10 @@ func networkRules() (take, drop []string) {
 			"drivers/net/ethernet/mellanox/mlxsw/...", // switches, not adapters
 			"drivers/net/ethernet/microchip/sparx5/...",
 			"drivers/net/ethernet/marvell/prestera/...",
-			// Two generations before what sfc drives, and a network processor that needs firmware of its own to be a card.
+			// Two generations before what sfc drives, and network processors that need firmware of their own to be a card.
 			"drivers/net/ethernet/sfc/falcon/...",
 			"drivers/net/ethernet/cavium/liquidio/...",
+			"drivers/net/ethernet/netronome/...",
 			// The iSCSI half of an adapter whose network half is bnx2.
 			"drivers/net/ethernet/broadcom/cnic",
 			// PC cards cannot be booted from.
