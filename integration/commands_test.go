@@ -80,7 +80,7 @@ func rescueCommands(server string) []rescueCommand {
 		{"losetup", "modprobe loop && losetup /dev/loop0 /tmp/r/z", ""},
 		{"mount", "mount -t tmpfs tmpfs /tmp/r/d && cat /proc/self/mounts", `^tmpfs /tmp/r/d tmpfs`},
 		{"umount", "umount /tmp/r/d", ""},
-		{"the cards and their drivers", "grep -h PCI_ID /sys/bus/pci/devices/*/uevent", `1AF4`},
+		{"grep", "grep -h PCI_ID /sys/bus/pci/devices/*/uevent", `1AF4`},
 		{"hostname", "hostname", `\S`},
 		{"ip", "ip addr", `10\.0\.2\.15`},
 		{"ip", "ip route", `^(?:default|0\.0\.0\.0/0) .*en\w+`},
