@@ -171,6 +171,9 @@ func (m *machine) open(path string) (live.File, error) {
 	}
 	switch path {
 	case "/dev/sda":
+		if m.sda.bad {
+			return badDisk{}, nil
+		}
 		return file{bytes.NewReader(m.sda.data)}, nil
 	case "/dev/sr0":
 		return file{bytes.NewReader(make([]byte, 1<<20))}, nil

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +92,7 @@ func (e *ForeignDiskError) Error() string {
 
 // decide waits for the disk of the plan, and decides what is to be done with it.
 func (b *run) decide(ctx context.Context) (inspected, string, error) {
+	reset := b.plan.Target.Reset
 	d, err := b.waitForDisk(ctx, b.plan.Target.Device)
 	if err != nil {
 		return inspected{}, "", err
@@ -97,35 +100,85 @@ func (b *run) decide(ctx context.Context) (inspected, string, error) {
 	part := d
 	if d.Disk != "" {
 		// A live image's label is that of its first partition too.
-		if d, err = b.Disks.Wait(ctx, d.Disk, nil); err != nil {
+		if d, err = b.waitForDisk(ctx, d.Disk); err != nil {
 			return inspected{}, "", err
 		}
 	}
 	found, err := b.look(d)
+	if err != nil && reset && part.Disk == "" {
+		// A sector that cannot be read can often be written, and then read again.
+		b.ui.Warnf("%v", err)
+		found, err = inspected{disk: d, Finding: deploy.Finding{State: deploy.Foreign, What: "something that cannot be read"}}, nil
+	}
 	switch {
 	case err != nil:
 		return inspected{}, "", err
-	case part.Disk != "" && found.State != deploy.Complete:
+	case part.Disk != "" && !meansDisk(part, found):
 		return inspected{}, "", fmt.Errorf("%s is a partition of %s: name the whole disk in rd.kiwi.live.system=, the image brings its own partition table", part.Path, d.Path)
-	case d.ReadOnly && (found.State != deploy.Complete || b.plan.Target.Reset):
-		return inspected{}, "", fmt.Errorf("%s cannot be written to", d.Path)
 	}
 	b.report.Device = d.Path
+	writable := func() error {
+		if d.ReadOnly {
+			return fmt.Errorf("%s cannot be written to", d.Path)
+		}
+		return nil
+	}
 	switch {
-	case b.plan.Target.Reset:
+	case reset:
 		found.deploy = true
-		return found, fmt.Sprintf("%s holds %s, and is overwritten (rd.kiwi.live.reset)", name(d), found.What), nil
+		return found, fmt.Sprintf("%s holds %s, and is overwritten (rd.kiwi.live.reset)", name(d), found.What), writable()
 	case found.State == deploy.Blank, found.State == deploy.Interrupted:
 		found.deploy = true
-		return found, fmt.Sprintf("%s holds %s: it gets the image", name(d), found.What), nil
+		return found, fmt.Sprintf("%s holds %s: it gets the image", name(d), found.What), writable()
 	case found.State == deploy.Complete:
-		return found, fmt.Sprintf("%s holds the live image %q%s: no network is needed", name(d), found.Image.VolumeID, origin(found.Image)), nil
+		return found, fmt.Sprintf("%s holds the live image %q%s: no network is needed", name(d), found.Image.VolumeID, from(found.Image)), b.sameImage(found)
 	}
 	return inspected{}, "", &ForeignDiskError{d, found.Finding}
 }
 
-// origin tells where an image came from.
-func origin(image *deploy.Image) string {
+// meansDisk reports whether who names a partition means its disk: the partition that shows the ISO once more has the ISO's label.
+func meansDisk(part disk.Device, found inspected) bool {
+	return found.State == deploy.Complete && found.Image.ISO != nil && found.Image.ISO.Number == part.Partition
+}
+
+// An OtherImageError says that a disk holds another image than the one with the digest that was asked for.
+type OtherImageError struct{ Disk, Has, Wanted string }
+
+// Error gives both digests.
+func (e *OtherImageError) Error() string {
+	return fmt.Sprintf("%s holds an image whose digest was %s when it was deployed, and the kernel command line asks for %s", e.Disk, e.Has, e.Wanted)
+}
+
+// sameImage compares what is on a disk with the digest that was asked for.
+func (b *run) sameImage(found inspected) error {
+	has, wanted := "", b.plan.Image.Digest
+	if found.Image.Record != nil {
+		has = found.Image.Record.Digest
+	}
+	switch algorithm, _, _ := strings.Cut(has, ":"); {
+	case wanted == (fetch.Digest{}) && b.plan.Key == "":
+	case wanted != (fetch.Digest{}) && algorithm == wanted.Algorithm:
+		if has != wanted.String() {
+			return &OtherImageError{name(found.disk), has, wanted.String()}
+		}
+	case has == "":
+		b.ui.Warnf("%s: the image on it was not verified when it was deployed", found.disk.Path)
+	}
+	return nil
+}
+
+// origin is the address for the record, which stays on the disk: without name and password, which may be a token.
+func origin(u fetch.URL) string {
+	parsed, err := url.Parse(string(u))
+	if err != nil {
+		return u.String()
+	}
+	parsed.User = nil
+	return fetch.URL(parsed.String()).String()
+}
+
+// from tells where an image came from.
+func from(image *deploy.Image) string {
 	if image.Record == nil || image.Record.URL == "" {
 		return ""
 	}
@@ -193,26 +246,26 @@ func (b *run) deploy(ctx context.Context, d disk.Device) error {
 	return err
 }
 
-// openDisk opens the disk for an image of size bytes, -1 if unknown.
-func (b *run) openDisk(d disk.Device, size int64) (DiskWriter, *deploy.Deployment, error) {
+// exclusively opens a disk for writing.
+func (b *run) exclusively(d disk.Device) (DiskWriter, error) {
 	writer, err := b.OpenDisk(d.Path)
 	if errors.Is(err, unix.EBUSY) {
 		err = fmt.Errorf("%w: something on it is mounted, or it is part of an array", err)
 	}
+	return writer, err
+}
+
+// openDisk opens the disk for an image of size bytes, -1 if unknown.
+func (b *run) openDisk(d disk.Device, size int64) (DiskWriter, *deploy.Deployment, error) {
+	writer, err := b.exclusively(d)
 	if err != nil {
 		return nil, nil, err
 	}
-	spec := deploy.Spec{Container: b.container()}
+	spec := deploy.Spec{Container: b.container(), LayerOptional: b.plan.Overlay.Persistence == overlay.PersistentIfPossible}
 	if b.plan.Overlay.Persistence != overlay.Volatile {
 		spec.Layer = b.plan.Overlay.FileSystem
 	}
 	job, err := deploy.Prepare(writer, geometry(d), spec, size)
-	var space *deploy.SpaceError
-	if errors.As(err, &space) && b.plan.Overlay.Persistence == overlay.PersistentIfPossible {
-		b.ui.Warnf("nothing that the live system writes is kept: %v", err)
-		spec.Layer, b.plan.Overlay.Persistence = "", overlay.Volatile
-		job, err = deploy.Prepare(writer, geometry(d), spec, size)
-	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%s: %w", d.Path, err), writer.Close())
 	}
@@ -222,7 +275,7 @@ func (b *run) openDisk(d disk.Device, size int64) (DiskWriter, *deploy.Deploymen
 // finish makes the disk complete. What was verified while it arrived is read back, since it may be years until it is downloaded again.
 func (b *run) finish(ctx context.Context, writer io.Closer, job *deploy.Deployment, d disk.Device, image *fetch.Stream) (string, error) {
 	compared := ""
-	record := deploy.Record{URL: image.URL.String()}
+	record := deploy.Record{URL: origin(image.URL)}
 	if digest := image.Verified(); digest != (fetch.Digest{}) {
 		record.Digest = digest.String()
 		if err := b.compare(ctx, job); err != nil {
@@ -234,10 +287,33 @@ func (b *run) finish(ctx context.Context, writer io.Closer, job *deploy.Deployme
 		return "", err
 	}
 	// The kernel still has the partitions of before, and does not look at the table of a disk that somebody holds for himself.
-	if err := errors.Join(writer.Close(), b.ReadPartitions(d.Path)); err != nil {
+	if err := errors.Join(writer.Close(), b.readPartitions(ctx, d)); err != nil {
 		return "", err
 	}
+	if err := job.LayerDropped(); err != nil {
+		b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		b.plan.Overlay.Persistence = overlay.Volatile
+	}
 	return fmt.Sprintf("%s holds the live image%s", d.Path, compared), nil
+}
+
+// readPartitions makes the kernel read the partition table of d again. Somebody may look at a partition at that moment.
+func (b *run) readPartitions(ctx context.Context, d disk.Device) error {
+	ctx, cancel := context.WithTimeout(ctx, partitionPatience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := b.ReadPartitions(d.Path)
+		if !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // compare reads the image back from the disk.
@@ -251,6 +327,9 @@ func (b *run) compare(ctx context.Context, job *deploy.Deployment) error {
 // mediumOn returns how the image on a disk is mounted, and gives the disk a writable layer where one is wanted and missing.
 func (b *run) mediumOn(ctx context.Context, found inspected) (medium, error) {
 	image := found.Image
+	if image.TableProblem != nil {
+		b.ui.Warnf("%s: %v: mend it with gdisk or sgdisk", found.disk.Path, image.TableProblem)
+	}
 	m := medium{Medium: live.Medium{Device: found.disk.Path, Buffered: found.disk.SectorSize > iso.SectorSize}}
 	if b.plan.Overlay.Persistence != overlay.Volatile {
 		layer, err := b.layer(ctx, found)
@@ -282,9 +361,12 @@ func (b *run) mediumOn(ctx context.Context, found inspected) (medium, error) {
 // layer returns the writable layer on the image's disk, and makes it when there is none.
 func (b *run) layer(ctx context.Context, found inspected) (overlay.Layer, error) {
 	image, kind := found.Image, found.Image.LayerFS
+	if found.disk.ReadOnly {
+		return overlay.Layer{}, fmt.Errorf("%s cannot be written to: without rd.live.overlay.persistent the changes are kept in memory", found.disk.Path)
+	}
 	if image.Layer == nil {
 		var err error
-		if image.Layer, err = b.addLayer(found); err != nil {
+		if image.Layer, err = b.addLayer(ctx, found); err != nil {
 			return overlay.Layer{}, err
 		}
 		kind = b.plan.Overlay.FileSystem
@@ -293,8 +375,8 @@ func (b *run) layer(ctx context.Context, found inspected) (overlay.Layer, error)
 	return overlay.Layer{Device: part, FileSystem: kind}, err
 }
 
-func (b *run) addLayer(found inspected) (*partition.Entry, error) {
-	writer, err := b.OpenDisk(found.disk.Path)
+func (b *run) addLayer(ctx context.Context, found inspected) (*partition.Entry, error) {
+	writer, err := b.exclusively(found.disk)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +385,7 @@ func (b *run) addLayer(found inspected) (*partition.Entry, error) {
 		return nil, fmt.Errorf("%s: %w", found.disk.Path, err)
 	}
 	b.ui.Debugf("%s: made the writable layer (%s) in partition %d", found.disk.Path, b.plan.Overlay.FileSystem, entry.Number)
-	return &entry, b.ReadPartitions(found.disk.Path)
+	return &entry, b.readPartitions(ctx, found.disk)
 }
 
 // partitionPatience is how long the kernel may take to show a partition that is in the table.

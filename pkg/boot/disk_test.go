@@ -3,9 +3,12 @@ package boot
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"regexp"
 	"strings"
@@ -28,6 +31,7 @@ type sda struct {
 	data   []byte
 	sector int
 	held   bool // open exclusively
+	bad    bool // cannot be read before it was written
 }
 
 func newSDA(m *machine, size int) *sda { return &sda{m: m, data: make([]byte, size), sector: 512} }
@@ -60,6 +64,7 @@ func (d *sda) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 func (d *sda) WriteAt(p []byte, offset int64) (int, error) {
+	d.bad = false
 	if offset+int64(len(p)) > int64(len(d.data)) {
 		return 0, io.ErrShortWrite
 	}
@@ -197,6 +202,66 @@ func TestRunDiskErrors(t *testing.T) {
 	}
 }
 
+// TestRunDiskAgainErrors: a disk that has the image is not booted, or overwritten, where something else was asked for.
+func TestRunDiskAgainErrors(t *testing.T) {
+	image := wholeImage()
+	sum := sha256.Sum256(image)
+	right, wrong := "rd.liveboot.sha256="+hex.EncodeToString(sum[:]), "rd.liveboot.sha256="+strings.Repeat("0", 64)
+	for _, tt := range []struct{ name, first, options, want, hint string }{
+		{"the same digest", right, onSDA + right, "", ""},
+		{"another digest", right, onSDA + wrong, "whose digest was sha256:", "rd.kiwi.live.reset brings the new image"},
+		{"not verified before", "", onSDA + right, "", ""},
+		{"reset of the layer's partition", "", "rd.kiwi.live.system=/dev/sda1 rd.kiwi.live.reset", "/dev/sda1 is a partition of /dev/sda", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.server, m.sda = serve(image), newSDA(m, 32<<20)
+			if err := m.boot(onSDA + "rd.live.overlay.persistent " + tt.first); err != nil {
+				t.Fatal(err)
+			}
+			again := newMachine(t)
+			again.server, again.sda = serve(image), newSDA(again, 32<<20)
+			copy(again.sda.data, m.sda.data)
+			err := again.boot(tt.options)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Fatalf("Run = %v, want %q", err, tt.want)
+			}
+			if h := Hint(err); err != nil && !strings.Contains(h, tt.hint) {
+				t.Errorf("Hint = %q, want one with %q", h, tt.hint)
+			}
+			if warned := strings.Contains(again.sequence(), "was not verified"); warned != (tt.first == "" && strings.Contains(tt.options, right)) {
+				t.Errorf("warned of an image that was not verified: %v\n%s", warned, again.sequence())
+			}
+			if !bytes.Equal(again.sda.data, m.sda.data) {
+				t.Error("the disk was changed")
+			}
+		})
+	}
+}
+
+// TestRunDiskUnreadable: only a reset overwrites a disk of which a sector cannot be read.
+func TestRunDiskUnreadable(t *testing.T) {
+	for _, reset := range []string{"", " rd.kiwi.live.reset"} {
+		m := newMachine(t)
+		m.server, m.sda = serve(wholeImage()), newSDA(m, 32<<20)
+		m.sda.bad = true
+		err := m.boot(onSDA + reset)
+		if (reset != "") != (err == nil) {
+			t.Errorf("Run with a disk that cannot be read, and%s = %v", reset, err)
+		}
+		if err != nil && !strings.Contains(Hint(err), "the disk, its cable") {
+			t.Errorf("Hint(%v) = %q", err, Hint(err))
+		}
+	}
+}
+
+// TestOrigin: what stays on the disk has no secrets.
+func TestOrigin(t *testing.T) {
+	if got, want := origin("https://token@h/x.iso#sha256=00"), "https://h/x.iso#sha256=00"; got != want {
+		t.Errorf("origin = %q, want %q", got, want)
+	}
+}
+
 // TestRunDiskWithoutLayer: with =auto a layer that cannot be is no reason to stop.
 func TestRunDiskWithoutLayer(t *testing.T) {
 	for _, tt := range []struct {
@@ -258,3 +323,11 @@ func TestRunLocal(t *testing.T) {
 		})
 	}
 }
+
+// badDisk cannot be read.
+type badDisk struct{}
+
+func (badDisk) ReadAt([]byte, int64) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: "/dev/sda", Err: unix.EIO}
+}
+func (badDisk) Close() error { return nil }

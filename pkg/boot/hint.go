@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,13 +44,18 @@ type hint struct {
 }
 
 func hints() []hint {
+	const damaged = "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, which loses what is on it; " +
+		"rd.live.overlay.persistent=auto boots without it"
 	return []hint{
+		{diskFailed, "the disk, its cable or its controller failed: look at the kernel's messages (dmesg in the shell); the image on it is not booted"},
 		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
 		{isAny(unix.ECONNRESET, unix.EPIPE, io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
 		{as[*ForeignDiskError], "to overwrite it for good, add rd.kiwi.live.reset to the kernel command line; otherwise name another disk in rd.kiwi.live.system="},
+		{as[*OtherImageError], "rd.kiwi.live.reset brings the new image to the disk, and loses what is on it; to boot the old one give its digest, or none"},
 		{as[*deploy.SpaceError], "use a larger disk or a smaller image; without rd.live.overlay.persistent no place is needed behind the image"},
 		{as[*deploy.CompareError], "the disk, its cable or its controller is broken, or it is smaller than it says; the image on it is not booted"},
-		{as[*overlay.LayerError], "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, which loses what is on it; rd.live.overlay.persistent=auto boots without it"},
+		{as[*overlay.LayerError], damaged},
+		{as[*deploy.OccupiedError], damaged},
 		{as[*disk.NotFoundError], "check the name in rd.kiwi.live.system= or root=live: against this list; if the disk is not in it, its driver may be missing in the image"},
 		{tooLarge(true), "give the machine more memory, or use a smaller image"},
 		{tooLarge(false), "take ramdisk_size= off the kernel command line, so that the RAM disk fits the image, or raise it (it counts in KiB)"},
@@ -74,7 +80,8 @@ func hints() []hint {
 		{isAny(unix.EHOSTUNREACH, unix.ENETUNREACH), "check the address in root=live:, the gateway, and the server's network"},
 		{timedOut, "the server does not answer at all: check its address, and firewalls on the way"},
 		{isAny(unix.ENOSPC, unix.ENOMEM), "the memory ran out while the image was written: give the machine more, or use a smaller image"},
-		{inStage(plan.Target, unix.EIO), "the disk failed, and is not booted: look at the kernel's messages (dmesg in the shell)"},
+		{inStage(plan.Target, unix.EBUSY), "is it in use by something that was started in the shell, or by an array (md, multipath, LVM) that holds it?"},
+		{inStage(plan.Target, iso.ErrNotISO), "what root=live: names is no ISO"},
 		{is(unix.EIO), "the device failed: look at the kernel's messages (dmesg in the shell)"},
 		{is(iso.ErrNotISO), "what the server sent is no ISO: look at the URL in a browser, it may be an error page"},
 		{as[*live.NoRootError], "is it a live ISO? Other folders are named by rd.live.dir= and rd.live.squashimg="},
@@ -106,6 +113,15 @@ func isAny(targets ...error) func(error) bool {
 		}
 		return false
 	}
+}
+
+// diskFailed tells errors of a disk from those of the network and of memory, which have the same numbers: they name the device.
+func diskFailed(err error) bool {
+	var path *fs.PathError
+	if !errors.As(err, &path) || !strings.HasPrefix(path.Path, "/dev/") || path.Path == target.RAMDisk {
+		return false
+	}
+	return isAny(unix.EIO, unix.ENODATA, unix.EREMOTEIO, unix.ENOLINK, unix.ETIMEDOUT, unix.ENOSPC, io.ErrUnexpectedEOF)(path.Err)
 }
 
 func tooLarge(memory bool) func(error) bool {

@@ -71,14 +71,11 @@ func (b *run) findLocal(ctx context.Context) (medium, string, error) {
 // withLayer returns the medium on the disk d, or the disk that d is a partition of, with a writable layer behind the image.
 func (b *run) withLayer(ctx context.Context, d disk.Device) (medium, error) {
 	if d.Disk != "" {
-		whole, err := b.Disks.Wait(ctx, d.Disk, nil)
+		whole, err := b.waitForDisk(ctx, d.Disk)
 		if err != nil {
 			return medium{}, err
 		}
 		d = whole
-	}
-	if d.ReadOnly {
-		return medium{}, fmt.Errorf("%s cannot be written to: without rd.live.overlay.persistent the changes are kept in memory", d.Path)
 	}
 	found, err := b.look(d)
 	if err != nil {
@@ -151,10 +148,9 @@ func (b *run) fileOn(d disk.Device) (medium, error) {
 	if err := os.MkdirAll(target, 0o755); err != nil {
 		return medium{}, err
 	}
+	// Only to look: what belongs to another system, which may be hibernated, is not changed, not even by the replay of its journal.
 	point := mount.Point{Source: d.Path, Target: target, Type: kernelName(d.Contents[0].Name), Flags: mount.ReadOnly}
-	if b.plan.Overlay.Persistence != overlay.Volatile {
-		point.Flags = 0 // the layer's file is to be written
-	}
+	point.Data = map[string]string{"ext4": "noload", "xfs": "norecovery", "btrfs": "rescue=nologreplay"}[point.Type]
 	err := b.loadModule("fs-" + point.Type)
 	if err == nil {
 		err = b.Mounter.Mount(point)
@@ -165,6 +161,16 @@ func (b *run) fileOn(d disk.Device) (medium, error) {
 	path := filepath.Join(target, b.plan.Local.File)
 	if _, err := os.Stat(path); err != nil {
 		return medium{}, errors.Join(fmt.Errorf("%w: %w", errElsewhere, err), b.Mounter.Unmount(target))
+	}
+	if b.plan.Overlay.Persistence != overlay.Volatile {
+		// The layer's file is to be written beside the ISO.
+		point.Flags, point.Data = 0, ""
+		if err := b.Mounter.Unmount(target); err != nil {
+			return medium{}, err
+		}
+		if err := b.Mounter.Mount(point); err != nil {
+			return medium{}, err
+		}
 	}
 	size, err := b.isoSize(path)
 	if err != nil {
@@ -194,7 +200,7 @@ func kernelName(found string) string {
 func (b *run) layerFile(path string) (overlay.Layer, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := b.makeLayerFile(path); err != nil {
-			return overlay.Layer{}, fmt.Errorf("make the writable layer's file: %w", errors.Join(err, os.Remove(path)))
+			return overlay.Layer{}, fmt.Errorf("make the writable layer's file: %w", err)
 		}
 	} else if err != nil {
 		return overlay.Layer{}, err
@@ -214,19 +220,36 @@ func (b *run) layerFile(path string) (overlay.Layer, error) {
 	return overlay.Layer{Device: device, FileSystem: kind}, err
 }
 
+// makeLayerFile makes it under another name first: half of one would be in the way at every later boot.
 func (b *run) makeLayerFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	unfinished := path + ".new"
+	f, err := os.OpenFile(unfinished, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	err = errors.Join(b.format(f), f.Sync(), f.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(unfinished))
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// format makes the file system of the writable layer in a file.
+func (b *run) format(f *os.File) error {
 	size := b.plan.Local.LayerSize
 	if err := f.Truncate(size); err != nil {
 		return err
 	}
 	for _, kind := range mkfs.Formatters() {
 		if kind.Name == b.plan.Overlay.FileSystem {
-			return errors.Join(kind.Format(f, size, mkfs.Options{Label: deploy.LayerLabel}), f.Sync())
+			return kind.Format(f, size, mkfs.Options{Label: deploy.LayerLabel})
 		}
 	}
 	return fmt.Errorf("file system %s: %w", b.plan.Overlay.FileSystem, errors.ErrUnsupported)

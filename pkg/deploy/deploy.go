@@ -45,10 +45,10 @@ type Device interface {
 type Spec struct {
 	// Container is the path of the live system's container in the ISO, "LiveOS/squashfs.img": by it an image is known as a live one.
 	Container string
-	// Reset overwrites whatever the disk holds.
-	Reset bool
 	// Layer is the file system of the writable layer, "ext4" or "xfs"; empty for none.
 	Layer string
+	// LayerOptional leaves the layer out where the disk is too small for it.
+	LayerOptional bool
 }
 
 // LayerLabel is the label of the writable layer's file system.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -315,7 +316,28 @@ func TestInspect(t *testing.T) {
 		{"an ISO that is not live", onDisk(isotest.Image("DATA", map[string]string{"a": "b"})), Foreign, `iso9660 "DATA"`},
 		{"no boot sector", with(deployed("ext4"), func(b []byte) { clear(b[:512]) }), Interrupted, "boot sector is missing"},
 		{"no boot sector, no record", onDisk(plain()), Interrupted, "boot sector is missing"},
-		{"the mark of a deployment", with(deployed("ext4"), func(b []byte) { copy(b, mark) }), Interrupted, "interrupted deployment"},
+		{"the mark of a deployment", with(deployed("ext4"), func(b []byte) { clear(b[:512]); copy(b, mark) }), Interrupted, "interrupted deployment"},
+		{"the mark in a table that somebody made since", with(make([]byte, diskSize), func(b []byte) {
+			copy(b, mark)
+			copy(b[446:], entry(0, 0x83, 2048, 10000))
+			b[510], b[511] = 0x55, 0xaa
+		}), Foreign, "MBR"},
+		{"the mark on a member of a volume group", with(make([]byte, diskSize), func(b []byte) {
+			copy(b, mark)
+			copy(b[512:], "LABELONE")
+			copy(b[536:], "LVM2 001")
+		}), Foreign, "LVM"},
+		{"partitioned anew over a finished deployment", with(deployed(""), func(b []byte) {
+			clear(b[446:510])
+			copy(b[446:], entry(0, 0x83, 2048, 30000))
+			clear(b[mib : 3*mib])
+		}), Foreign, "partition 1"},
+		{"damaged, finished once", with(deployed(""), func(b []byte) { clear(b[at(b, container)+2*mib:][:mib+777]) }), Damaged, "tables at the end"},
+		{"half of an erofs", with(onDisk(hybrid()), func(b []byte) {
+			c := b[at(b, container):]
+			clear(c[:3*mib+777])
+			copy(c[1024:], "\xe2\xe1\xf5\xe0")
+		}), Interrupted, "container"},
 		{"damaged beside a layer", with(deployed("ext4"), func(b []byte) { clear(b[at(b, container):][:2*mib]) }), Damaged, "CDROM"},
 		{"a table and a stale descriptor", with(onDisk(hybrid()), func(b []byte) {
 			clear(b[40<<10 : 8*mib])
@@ -391,6 +413,8 @@ func TestFillErrors(t *testing.T) {
 		{"too small", 3 * mib, int64(len(image)), image, "", nil, "the disk of 3.0 MiB is too small", false},
 		{"too small, size unknown", 3 * mib, -1, image, "", nil, "the disk of 3.0 MiB is too small", false},
 		{"no place for the layer", 8 * mib, int64(len(image)), image, "ext4", nil, "the writable layer (ext4) goes behind it", false},
+		{"not a live ISO", diskSize, -1, isotest.Image("DATA", map[string]string{"a": "b"}), "", nil, `the ISO "DATA" holds no live system`, false},
+		{"not a live ISO, seen late", diskSize, -1, isotest.Image("DATA", map[string]string{"a": strings.Repeat("b", 2*mib)}), "", nil, `the ISO "DATA" holds no live system`, true},
 		{"no ISO", diskSize, -1, make([]byte, 2*mib), "", nil, "not an ISO", false},
 		{"truncated", diskSize, -1, image[:2*mib], "", nil, "truncated", true},
 		{"truncated, size known", diskSize, 2 * mib, image[:2*mib], "", nil, "truncated", false},
@@ -492,6 +516,29 @@ func TestAddLayer(t *testing.T) {
 	}
 }
 
+// TestAddLayerOccupied: a layer that is not recognised any more is not made again; the error names what is there, and nothing is written.
+func TestAddLayerOccupied(t *testing.T) {
+	d := newDisk(diskSize)
+	if err := deployTo(d, hybrid(), "ext4"); err != nil {
+		t.Fatal(err)
+	}
+	layer := inspectDisk(t, d).Image.Layer
+	clear(d.data[layer.Start:][:4096])
+	f := inspectDisk(t, d)
+	if f.State != Complete || f.Image.Layer != nil {
+		t.Fatalf("Inspect = %+v", f)
+	}
+	before := bytes.Clone(d.data)
+	_, err := AddLayer(d, d.geometry(), *f.Image, "ext4")
+	var occupied *OccupiedError
+	if want := fmt.Sprintf("partition %d", layer.Number); !errors.As(err, &occupied) || occupied.Behind != want {
+		t.Errorf("AddLayer = %v, want an OccupiedError about %s", err, want)
+	}
+	if !bytes.Equal(d.data, before) {
+		t.Error("the disk was changed")
+	}
+}
+
 func TestRecord(t *testing.T) {
 	want := Record{Length: 5000, Volume: 4096, VolumeID: "A B", Digest: "sha256 00", URL: "http://h/" + strings.Repeat("x", 20), Unbootable: true}
 	got, err := decode(want.encode())
@@ -539,3 +586,23 @@ func FuzzInspect(f *testing.F) {
 	})
 }
 
+// TestOptionalLayer: a layer that may be left out is left out, even if that shows late.
+func TestOptionalLayer(t *testing.T) {
+	for _, told := range []int64{-1, int64(len(hybrid()))} {
+		d := newDisk(8 * mib)
+		job, err := Prepare(d, d.geometry(), Spec{Container: container, Layer: "ext4", LayerOptional: true}, told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := job.Fill(t.Context(), bytes.NewReader(hybrid())); err != nil {
+			t.Fatal(err)
+		}
+		if err := job.Finish(Record{}); err != nil {
+			t.Fatal(err)
+		}
+		var space *SpaceError
+		if f := inspectDisk(t, d); f.State != Complete || f.Image.Layer != nil || !errors.As(job.LayerDropped(), &space) {
+			t.Errorf("Inspect = %+v, the layer was dropped for %v; want an image without a layer, for want of space", f, job.LayerDropped())
+		}
+	}
+}

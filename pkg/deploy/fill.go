@@ -3,12 +3,16 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
+	"time"
 
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
+	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/mkfs"
 	"github.com/liveboot/liveboot/pkg/partition"
 	"github.com/liveboot/liveboot/pkg/target"
@@ -22,29 +26,47 @@ type Deployment struct {
 	spec      Spec
 	announced int64
 
-	begun bool
-	head  []byte   // the image's first headSize bytes, kept back
-	sums  []uint32 // CRC-32C of the blocks behind it
-	size  int64
+	begun   bool
+	dropped error    // why there is no layer
+	head    []byte   // the image's first headSize bytes, kept back
+	sums    []uint32 // CRC-32C of the blocks behind it
+	size    int64
+	ctx     context.Context // of Fill
 }
 
 // Prepare makes sure that an image of size bytes, -1 if unknown, fits. Its error is a *SpaceError when it does not.
 func Prepare(dev Device, d partition.Disk, s Spec, size int64) (*Deployment, error) {
-	if err := checkSpace(d, max(size, 0), s.Layer); err != nil {
-		return nil, err
-	}
-	return &Deployment{dev: dev, disk: d, spec: s, announced: size}, nil
+	job := &Deployment{dev: dev, disk: d, spec: s, announced: size}
+	return job, job.fits(max(size, 0))
 }
+
+// fits makes sure that an image of so many bytes fits. Where only the layer does not, and may be left out, it is.
+func (d *Deployment) fits(image int64) error {
+	err := checkSpace(d.disk, image, d.spec.Layer)
+	if err != nil && d.spec.LayerOptional && checkSpace(d.disk, image, "") == nil {
+		d.dropped, d.spec.Layer = err, ""
+		return nil
+	}
+	return err
+}
+
+// LayerDropped says why the disk gets no writable layer although one was wanted; nil if it does.
+func (d *Deployment) LayerDropped() error { return d.dropped }
 
 // Fill brings the image from r to the disk, and returns its size in bytes. The disk stays recognisably incomplete: Finish makes it complete.
 func (d *Deployment) Fill(ctx context.Context, r io.Reader) (int64, error) {
+	d.ctx = ctx
 	n, err := target.Copy(ctx, r, (*sink)(d))
 	if err != nil {
 		return n, err
 	}
 	d.size = n
 	// The image may be longer than what was known of it, and there must be a place for what comes behind.
-	if err := checkSpace(d.disk, n, d.spec.Layer); err != nil {
+	if err := d.fits(n); err != nil {
+		return n, err
+	}
+	// Its directory may lie where the first block did not show it.
+	if err := d.checkLive(assembled{d.head, d.dev}); err != nil {
 		return n, err
 	}
 	if err := d.dev.Sync(); err != nil {
@@ -65,7 +87,10 @@ func (s *sink) First(b []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := checkSpace(s.disk, max(volume, s.announced), s.spec.Layer); err != nil {
+	if err := (*Deployment)(s).fits(max(volume, s.announced)); err != nil {
+		return 0, err
+	}
+	if err := (*Deployment)(s).checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
 	if !s.begun {
@@ -75,6 +100,38 @@ func (s *sink) First(b []byte) (int64, error) {
 		}
 	}
 	return volume, nil
+}
+
+// checkLive makes sure that an image is a live one. Its error is a *live.NoRootError, or an io.EOF where r ends too early to tell.
+func (d *Deployment) checkLive(r io.ReaderAt) error {
+	image, err := iso.Open(r)
+	if err != nil {
+		return err
+	}
+	_, _, err = image.Find(d.spec.Container)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &live.NoRootError{Missing: "it has no file " + d.spec.Container, VolumeID: image.VolumeID}
+	}
+	return err
+}
+
+// assembled is the image as it will be on the disk.
+type assembled struct {
+	head []byte
+	dev  Device
+}
+
+// ReadAt implements io.ReaderAt.
+func (a assembled) ReadAt(p []byte, offset int64) (int, error) {
+	n := 0
+	if offset < int64(len(a.head)) {
+		n = copy(p, a.head[offset:])
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	rest, err := a.dev.ReadAt(p[n:], offset+int64(n))
+	return n + rest, err
 }
 
 // clear takes away everything by which the disk is known. The order makes it a deployment under way from the first write on.
@@ -87,9 +144,26 @@ func (s *sink) clear() error {
 	if err := s.dev.Sync(); err != nil {
 		return err
 	}
-	// Only a kindness to the disk: many cannot, and what they do about it does not matter.
-	_ = s.dev.Discard(headSize, (s.disk.Size-headSize)/headSize*headSize)
+	s.discard()
 	return mkfs.WipeSignatures(marked{s.dev, int64(s.disk.SectorSize)}, s.disk.Size)
+}
+
+const (
+	// discardStep is how much of the disk is discarded at a time, in bytes, and discardTime how long it goes on: some disks take
+	// minutes, and it is only a kindness to them.
+	discardStep = 1 << 30
+	discardTime = 20 * time.Second
+)
+
+// discard tells the disk that it need not keep what is there. Many cannot, and what they do about it does not matter.
+func (s *sink) discard() {
+	began := time.Now()
+	end := s.disk.Size / headSize * headSize
+	for at := int64(headSize); at < end && time.Since(began) < discardTime && s.ctx.Err() == nil; at += discardStep {
+		if s.dev.Discard(at, min(discardStep, end-at)) != nil {
+			return
+		}
+	}
 }
 
 // marked is a disk whose first sector is not to be touched.
@@ -117,7 +191,7 @@ func (m marked) Sync() error { return m.dev.Sync() }
 // Restart implements target.Sink.
 func (s *sink) Restart(size int64) error {
 	s.announced, s.head, s.sums = size, nil, nil
-	return checkSpace(s.disk, max(size, 0), s.spec.Layer)
+	return (*Deployment)(s).fits(max(size, 0))
 }
 
 // Write implements target.Sink. The first block is kept back.
@@ -214,15 +288,37 @@ func (d *Deployment) finish(record Record) error {
 	if err := write(d.dev, record.encode(), place(d.size)); err != nil {
 		return err
 	}
-	for _, w := range []partition.Write{{Offset: sector, Data: head[sector:]}, {Offset: 0, Data: first}} {
-		if err := d.dev.Sync(); err != nil {
-			return fmt.Errorf("flush: %w", err)
-		}
-		if err := write(d.dev, w.Data, w.Offset); err != nil {
-			return err
-		}
+	if err := flush(d.dev); err != nil {
+		return err
 	}
-	if err := d.dev.Sync(); err != nil {
+	if err := errors.Join(write(d.dev, head[sector:], sector), flush(d.dev)); err != nil {
+		return err
+	}
+	if err := compareHead(d.dev, head[sector:], sector); err != nil {
+		return err
+	}
+	return errors.Join(write(d.dev, first, 0), flush(d.dev))
+}
+
+// compareHead reads back what lies at an offset in the disk's first headSize bytes.
+func compareHead(dev Device, want []byte, offset int64) error {
+	buffer, err := block.Buffer(headSize)
+	if err != nil {
+		return err
+	}
+	defer block.Free(buffer)
+	b := buffer[:offset+int64(len(want))]
+	if err := dev.ReadDirect(b, 0); err != nil {
+		return fmt.Errorf("read back at byte 0: %w", err)
+	}
+	if !bytes.Equal(b[offset:], want) {
+		return &CompareError{Offset: 0}
+	}
+	return nil
+}
+
+func flush(dev Device) error {
+	if err := dev.Sync(); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	return nil
@@ -245,7 +341,8 @@ func makeLayer(dev Device, d partition.Disk, kind string, edit partition.Edit) e
 	if e.Size < f.MinSize {
 		return &SpaceError{Disk: d.Size, Image: e.Start, Needed: e.Start + f.MinSize, Layer: kind}
 	}
-	if err := f.Format(window{dev, e.Start, e.Size}, e.Size, mkfs.Options{Label: LayerLabel, SectorSize: d.SectorSize}); err != nil {
+	size := min(e.Size, f.MaxSize)
+	if err := f.Format(window{dev, e.Start, size}, size, mkfs.Options{Label: LayerLabel, SectorSize: d.SectorSize}); err != nil {
 		return fmt.Errorf("make the writable layer (%s): %w", kind, err)
 	}
 	for _, w := range edit.Backup {
@@ -256,7 +353,23 @@ func makeLayer(dev Device, d partition.Disk, kind string, edit partition.Edit) e
 	return nil
 }
 
+// An OccupiedError says that there is no space for a writable layer behind the image, because of something else that is there.
+type OccupiedError struct {
+	// Behind tells what is there.
+	Behind string
+	err    error
+}
+
+// Error names what is there, which may be a layer that is not recognised any more.
+func (e *OccupiedError) Error() string {
+	return fmt.Sprintf("behind the image is %s, which is no file system labelled %q, or a damaged one: %v", e.Behind, LayerLabel, e.err)
+}
+
+// Unwrap returns the cause.
+func (e *OccupiedError) Unwrap() error { return e.err }
+
 // AddLayer gives a disk with a complete image a writable layer of the file system kind in the free space behind the image, and returns where it is.
+// Its error is an *OccupiedError where another partition, a damaged layer for one, is in the way.
 func AddLayer(dev Device, d partition.Disk, image Image, kind string) (partition.Entry, error) {
 	e, err := addLayer(dev, d, image, kind)
 	if err != nil {
@@ -271,6 +384,9 @@ func addLayer(dev Device, d partition.Disk, image Image, kind string) (partition
 		return partition.Entry{}, err
 	}
 	edit, err := partition.Append(head, d, place(image.Length)+recordSize, LayerLabel)
+	if err != nil && image.Behind != "" {
+		err = &OccupiedError{image.Behind, err}
+	}
 	if err != nil {
 		return partition.Entry{}, err
 	}
@@ -278,17 +394,14 @@ func addLayer(dev Device, d partition.Disk, image Image, kind string) (partition
 		return partition.Entry{}, err
 	}
 	for _, w := range append(edit.Table, partition.Write{Data: edit.First}) {
-		if err := dev.Sync(); err != nil {
-			return partition.Entry{}, fmt.Errorf("flush: %w", err)
+		if err := flush(dev); err != nil {
+			return partition.Entry{}, err
 		}
 		if err := write(dev, w.Data, w.Offset); err != nil {
 			return partition.Entry{}, err
 		}
 	}
-	if err := dev.Sync(); err != nil {
-		return partition.Entry{}, fmt.Errorf("flush: %w", err)
-	}
-	return edit.Entry, nil
+	return edit.Entry, flush(dev)
 }
 
 // window is a piece of a device.

@@ -52,6 +52,10 @@ type Image struct {
 	// Layer is the partition with the writable layer, nil if there is none, and LayerFS its file system.
 	Layer   *partition.Entry
 	LayerFS string
+	// TableProblem says what is wrong with the disk's partition table, nil if nothing is. The kernel may then show no partitions.
+	TableProblem error
+	// Behind tells to people what is in the partitions behind the image, the layer excepted; empty if there are none.
+	Behind string
 }
 
 // Inspect finds out what is on the disk r, by reading. container is the path of the live system's container in the ISO.
@@ -85,9 +89,6 @@ func inspect(r io.ReaderAt, d partition.Disk, container string) (Finding, error)
 	if _, err := r.ReadAt(first, 0); err != nil {
 		return Finding{}, fmt.Errorf("read its first sector: %w", err)
 	}
-	if bytes.HasPrefix(first, []byte(mark)) {
-		return Finding{State: Interrupted, What: "an interrupted deployment"}, nil
-	}
 	contents, err := probe.Identify(r, d.Size, d.SectorSize)
 	if err != nil {
 		return Finding{}, err
@@ -99,6 +100,9 @@ func inspect(r io.ReaderAt, d partition.Disk, container string) (Finding, error)
 	l := look{r: r, disk: d, contents: contents, table: table}
 	image, err := iso.Open(r)
 	switch {
+	// Who partitions the disk, or makes something else of it, may leave the text of the mark where boot code goes.
+	case isMark(first) && l.onlyISO(d.Size):
+		return Finding{State: Interrupted, What: "an interrupted deployment"}, nil
 	case errors.Is(err, iso.ErrNotISO):
 		if len(contents) == 0 {
 			return Finding{State: Blank, What: "nothing"}, nil
@@ -131,23 +135,24 @@ func (l look) iso(image *iso.Image, container string, unbootable bool) (Finding,
 	if record != nil && (record.Volume != image.Size || record.VolumeID != image.VolumeID) {
 		record = nil // of an earlier image
 	}
-	if l.stale(record != nil) {
+	if l.stale(layer) {
 		return l.foreign(), nil
 	}
 	offset, size, err := image.Find(container)
 	if errors.Is(err, fs.ErrNotExist) && l.hasRoot() {
-		return l.foreign(), nil // a sound ISO, but not a live one
+		return Finding{State: Foreign, What: fmt.Sprintf("%v (an ISO without %s)", l, container)}, nil
 	}
 	broken := err
 	if broken == nil {
 		broken = checkContainer(l.r, l.disk.Size, offset, size)
 	}
+	unfinished := false
 	if broken == nil && image.Size > l.disk.Size {
 		broken = fmt.Errorf("it has %d bytes, the disk %d", image.Size, l.disk.Size)
 	}
 	if broken == nil && unbootable && (record == nil || !record.Unbootable) {
-		broken = errors.New("its boot sector is missing")
-		layer = nil // it is written last, so nobody can have worked with what is beside it
+		// It is written last, so nobody can have worked with what is beside it.
+		broken, unfinished = errors.New("its boot sector is missing"), true
 	}
 	switch {
 	case broken == nil:
@@ -157,8 +162,11 @@ func (l look) iso(image *iso.Image, container string, unbootable bool) (Finding,
 		}
 		return Finding{State: Complete, What: l.String(), Image: &Image{
 			Length: length, VolumeID: image.VolumeID, Record: record, ISO: l.mountable(image.VolumeID), Layer: layer, LayerFS: layerFS,
+			TableProblem: l.table.Problem, Behind: l.behind(image.Size, layer),
 		}}, nil
 	case layer != nil:
+		return Finding{State: Damaged, What: fmt.Sprintf("the live image %q, but %v; beside it is a writable layer with somebody's work (partition %d)", image.VolumeID, broken, layer.Number)}, nil
+	case record != nil && !unfinished: // it was finished once
 		return Finding{State: Damaged, What: fmt.Sprintf("the live image %q, but %v", image.VolumeID, broken)}, nil
 	case !l.onlyISO(image.Size):
 		return l.foreign(), nil
@@ -166,15 +174,21 @@ func (l look) iso(image *iso.Image, container string, unbootable bool) (Finding,
 	return Finding{State: Interrupted, What: fmt.Sprintf("an interrupted deployment of %q: %v", image.VolumeID, broken)}, nil
 }
 
+// isMark reports whether a sector is the mark of a deployment, and nothing else.
+func isMark(sector []byte) bool {
+	rest, ok := bytes.CutPrefix(sector, []byte(mark))
+	return ok && bytes.Count(rest, []byte{0}) == len(rest)
+}
+
 // stale reports whether the ISO is what was left of it below something newer: a table that has no place for it, or what makes the disk a member
-// of an array, a volume group or a pool, or encrypts it. A table beside one that we deployed may be for the layer only.
-func (l look) stale(ours bool) bool {
+// of an array, a volume group or a pool, or encrypts it. The table of an ISO that brought none has the layer alone.
+func (l look) stale(layer *partition.Entry) bool {
 	for _, c := range l.contents {
 		switch {
 		case c.State != probe.Intact:
 		case c.Kind == probe.KindMember, c.Kind == probe.KindEncrypted:
 			return true
-		case c.Kind == probe.KindPartitionTable && !ours:
+		case c.Kind == probe.KindPartitionTable && (layer == nil || len(l.table.Entries) > 1):
 			return true // what covers the ISO with a partition comes behind it, see probe.Identify
 		case c.Name == "iso9660":
 			return false
@@ -196,8 +210,16 @@ func (l look) ends(volume int64) []int64 {
 
 // length returns how long an image is of which there is no record: up to the last partition that is not the layer.
 func (l look) length(volume int64, layer *partition.Entry) int64 {
-	length := volume
-	for _, e := range l.table.Entries {
+	length, table := volume, l.table
+	if l.disk.SectorSize != isoSector {
+		// Its own table counts in the sectors of an ISO's.
+		own, err := partition.Read(l.r, partition.Disk{Size: l.disk.Size, SectorSize: isoSector})
+		if err != nil {
+			return length
+		}
+		table, layer = own, nil
+	}
+	for _, e := range table.Entries {
 		if layer == nil || e.Number != layer.Number {
 			length = max(length, e.End())
 		}
@@ -209,13 +231,13 @@ func (l look) length(volume int64, layer *partition.Entry) int64 {
 func (l look) onlyISO(volume int64) bool {
 	for _, c := range l.contents {
 		switch c.Name {
-		case "iso9660", "MBR", "GPT", "udf", "HFS+": // hybrid ISOs have all of them
+		case "iso9660", "MBR", "protective MBR", "GPT", "udf", "hfs", "hfsplus", "Apple partition map": // hybrid ISOs have all of them
 		default:
 			return false
 		}
 	}
 	for _, e := range l.table.Entries {
-		if e.Start >= volume+searched {
+		if e.End() > volume+searched {
 			return false
 		}
 	}
@@ -255,8 +277,12 @@ func (l look) layer() (*partition.Entry, string, error) {
 			return nil, "", err
 		}
 		for _, c := range contents {
-			if c.Kind == probe.KindFileSystem && c.Label == LayerLabel {
-				return &e, c.Name, nil
+			if c.Kind != probe.KindFileSystem || c.Label != LayerLabel {
+				continue
+			}
+			// The kernel's name: that of ext4 for what came before it.
+			if kind, err := probe.FileSystem(io.NewSectionReader(l.r, e.Start, e.Size)); err == nil {
+				return &e, kind, nil
 			}
 		}
 	}
@@ -284,15 +310,33 @@ func (l look) String() string {
 		words = append(words, c.String())
 	}
 	for _, e := range l.table.Entries {
-		contents, err := l.inside(e)
-		if err != nil || len(contents) == 0 {
-			words = append(words, fmt.Sprintf("partition %d", e.Number))
-			continue
-		}
-		words = append(words, fmt.Sprintf("partition %d: %v", e.Number, contents[0]))
+		words = append(words, l.describe(e))
 	}
 	return strings.Join(words, ", ")
 }
+
+// describe names a partition, and the first thing that is found in it.
+func (l look) describe(e partition.Entry) string {
+	contents, err := l.inside(e)
+	if err != nil || len(contents) == 0 {
+		return fmt.Sprintf("partition %d", e.Number)
+	}
+	return fmt.Sprintf("partition %d: %v", e.Number, contents[0])
+}
+
+// behind names the partitions behind an ISO of so many bytes that are not the layer.
+func (l look) behind(volume int64, layer *partition.Entry) string {
+	var words []string
+	for _, e := range l.table.Entries {
+		if e.Start >= volume && (layer == nil || e.Number != layer.Number) {
+			words = append(words, l.describe(e))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// isoSector is the size in bytes of the sectors in which the partition tables of ISOs count.
+const isoSector = 512
 
 // checkContainer makes sure that the live system's container, of so many bytes on a disk of disk bytes, is whole: a squashfs has its tables at its
 // end (fs/squashfs/squashfs_fs.h: bytes used at 40, the table of owners, whose index is one of the last things, at 48).
@@ -308,7 +352,7 @@ func checkContainer(r io.ReaderAt, disk, offset, size int64) error {
 		if _, err := probe.FileSystem(io.NewSectionReader(r, offset, size)); err != nil {
 			return fmt.Errorf("its container: %w", err)
 		}
-		return nil
+		return checkEnd(r, offset, size)
 	}
 	used, owners := binary.LittleEndian.Uint64(super[40:]), binary.LittleEndian.Uint64(super[48:])
 	if used > uint64(size) || owners > used-8 {
@@ -320,6 +364,18 @@ func checkContainer(r io.ReaderAt, disk, offset, size int64) error {
 	}
 	if at := binary.LittleEndian.Uint64(index); at == 0 || at >= owners {
 		return errors.New("the tables at the end of its container are missing")
+	}
+	return nil
+}
+
+// checkEnd makes sure that something was written where a container ends that has no tables there: an erofs is filled to its last block.
+func checkEnd(r io.ReaderAt, offset, size int64) error {
+	block := make([]byte, min(size, 4096))
+	if _, err := r.ReadAt(block, offset+size-int64(len(block))); err != nil {
+		return err
+	}
+	if bytes.Count(block, []byte{0}) == len(block) {
+		return errors.New("the end of its container is empty")
 	}
 	return nil
 }

@@ -87,10 +87,26 @@ func MountLayer(l Layer, base string, env Environment) error {
 	if err == nil {
 		err = env.Mount(mount.Point{Source: l.Device, Target: target, Type: l.FileSystem})
 	}
+	if err == nil {
+		// One that is full, or that the kernel took to be broken, shows here.
+		if err = makeFolders(base); err != nil {
+			err = errors.Join(err, env.Unmount(target))
+		}
+	}
 	if err != nil {
 		return &LayerError{l, err}
 	}
 	return nil
+}
+
+// makeFolders makes those of the writable layer.
+func makeFolders(base string) error {
+	upper, work := folders(base)
+	return errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755))
+}
+
+func folders(base string) (upper, work string) {
+	return filepath.Join(layerPath(base), "rw"), filepath.Join(layerPath(base), "work")
 }
 
 // layerPath is where the file system of the writable layer is mounted; without one it is a folder of the tmpfs.
@@ -98,8 +114,8 @@ func layerPath(base string) string { return filepath.Join(base, "overlayfs") }
 
 // Mount lays a writable layer in base/overlayfs over the read-only root lower and mounts both as one at target.
 func Mount(s Spec, lower, base, target string, env Environment) error {
-	upper, work := filepath.Join(layerPath(base), "rw"), filepath.Join(layerPath(base), "work")
-	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755), os.MkdirAll(target, 0o755)); err != nil {
+	upper, work := folders(base)
+	if err := errors.Join(makeFolders(base), os.MkdirAll(target, 0o755)); err != nil {
 		return fmt.Errorf("mount the overlay: %w", err)
 	}
 	if err := env.LoadModule("fs-overlay"); err != nil {

@@ -162,20 +162,25 @@ func (p *Plan) finish() error {
 	case p.Local.There() && len(p.Image.URLs)+len(p.Paths) > 0:
 		err = errors.Join(err, errors.New("root= names an image from the network and one that is here already: take one of them off the line"))
 	case p.Local.There():
+		p.dropReset("root= names an image that is here already")
 	case p.Target.Device == target.RAMDisk:
 		if p.Overlay.Persistence != overlay.Volatile {
 			p.warnf("rd.live.overlay.persistent has no effect: the image is in memory (%s), and so is what is written", p.Target.Device)
 			p.Overlay.Persistence = overlay.Volatile
 		}
-		if p.Target.Reset {
-			p.warnf("rd.kiwi.live.reset has no effect: there is no disk in rd.kiwi.live.system=")
-			p.Target.Reset = false
-		}
+		p.dropReset("there is no disk in rd.kiwi.live.system=")
 	}
 	if len(p.Image.URLs)+len(p.Paths) == 0 && !p.Local.There() {
 		err = errors.Join(err, errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line"))
 	}
 	return err
+}
+
+func (p *Plan) dropReset(because string) {
+	if p.Target.Reset {
+		p.warnf("rd.kiwi.live.reset has no effect: %s", because)
+		p.Target.Reset = false
+	}
 }
 
 func (p *Plan) warnf(format string, args ...any) {

@@ -43,17 +43,11 @@ func (d *Disk) ReadDirect(p []byte, offset int64) error {
 	return err
 }
 
-// discardStep is how much of the device is discarded at a time: some take long, and between two steps the process can be ended.
-const discardStep = 8 << 30
-
 // Discard tells the device that length bytes at offset are not needed any more (BLKDISCARD). What is read there afterwards is not
 // known. A device that cannot do it answers with EOPNOTSUPP.
 func (d *Disk) Discard(offset, length int64) error {
-	for end := offset + length; offset < end; offset += discardStep {
-		extent := [2]uint64{uint64(offset), uint64(min(discardStep, end-offset))}
-		if err := discard(d.File, &extent); err != nil {
-			return fmt.Errorf("discard %d bytes at %d: %w", extent[1], offset, err)
-		}
+	if err := discard(d.File, &[2]uint64{uint64(offset), uint64(length)}); err != nil {
+		return fmt.Errorf("discard %d bytes at %d: %w", length, offset, err)
 	}
 	return nil
 }
