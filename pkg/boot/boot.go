@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -267,9 +268,23 @@ func (b *run) check() (handoff.Ready, string, error) {
 	if b.network != nil {
 		b.handOverNetwork()
 	}
+	b.compareModules()
 	// Without it the live system ends as well, but not cleanly.
 	if err := handoff.InstallShutdown(b.Root, filepath.Join(b.Root, "run")); err != nil {
 		b.ui.Warnf("%v", err)
 	}
 	return ready, "switch_root to " + ready.Init, nil
+}
+
+// compareModules says when the live system has modules, and none of them for the kernel that goes on running: whatever needs one fails then, long
+// after the boot.
+func (b *run) compareModules() {
+	versions, err := handoff.ModuleVersions(b.NewRoot)
+	switch {
+	case err != nil:
+		b.ui.Warnf("%v", err)
+	case len(versions) > 0 && !slices.Contains(versions, b.Release):
+		b.ui.Warnf("the live system has no modules for the running kernel %s, only for %s: build kernel and initrd out of its ISO (mkinitramfs -iso)",
+			b.Release, strings.Join(versions, ", "))
+	}
 }

@@ -65,6 +65,8 @@ type machine struct {
 	container []string
 	// init is the live root's program; nil leaves it out.
 	init []byte
+	// modules is the kernel for which the live root has modules; empty for none.
+	modules string
 	// memory that is available, in KiB.
 	memory int
 	mounts func(mount.Point) error
@@ -146,6 +148,9 @@ func (m *machine) mount(p mount.Point) error {
 	case p.Type == "overlay" && m.init != nil:
 		m.write(filepath.Join(target, "sbin/init"), m.init, 0o755)
 		m.write(filepath.Join(target, "bin/true"), static(here()), 0o755)
+		if m.modules != "" {
+			m.write(filepath.Join(target, "lib/modules", m.modules, "modules.dep"), nil, 0o644)
+		}
 	}
 	return nil
 }
@@ -418,6 +423,24 @@ func checkReport(t *testing.T, m *machine) {
 	}
 	if r.Image.Bytes != int64(len(image)) || r.Kernel != release || r.Device != "/dev/ram0" || len(r.Stages) != 8 {
 		t.Errorf("report = %s", data)
+	}
+}
+
+// TestRunModules: a live system that was made for another kernel is booted, with a warning that names both.
+func TestRunModules(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		warned  bool
+	}{{release, false}, {"6.12.94", true}} {
+		m := newMachine(t)
+		m.modules = tt.version
+		if err := m.boot(""); err != nil {
+			t.Fatal(err)
+		}
+		warning := "# warning: the live system has no modules for the running kernel " + release + ", only for " + tt.version
+		if got := strings.Contains(m.sequence(), warning); got != tt.warned {
+			t.Errorf("modules for %s under %s: warned %v, want %v\n%s", tt.version, release, got, tt.warned, m.sequence())
+		}
 	}
 }
 

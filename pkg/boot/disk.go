@@ -27,8 +27,8 @@ import (
 type Disks interface {
 	// Wait waits for the device that has the name, until ctx ends, and tells changed which others there are meanwhile.
 	Wait(ctx context.Context, name string, changed func([]disk.Device)) (disk.Device, error)
-	// List returns all that there are now.
-	List() ([]disk.Device, error)
+	// Watch tells changed which devices there are, at first and whenever they have become others, until it returns true or ctx ends.
+	Watch(ctx context.Context, changed func([]disk.Device) (done bool)) error
 }
 
 // A DiskWriter is a disk that is open for a deployment; *block.Disk is one.

@@ -17,12 +17,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/iso/isotest"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/plan"
-	"github.com/liveboot/liveboot/pkg/probe"
 )
 
 // sda is a disk in memory, with its partitions.
@@ -30,33 +28,30 @@ type sda struct {
 	m      *machine
 	data   []byte
 	sector int
-	held   bool // open exclusively
-	bad    bool // cannot be read before it was written
+	// readOnly tells that it is write-protected, held that it is open exclusively.
+	readOnly, held bool
+	// attached is closed when the disk is there as one behind the network.
+	attached chan struct{}
+	bad      bool // cannot be read before it was written
 }
 
 func newSDA(m *machine, size int) *sda { return &sda{m: m, data: make([]byte, size), sector: 512} }
 
 // Wait implements Disks.
 func (d *sda) Wait(ctx context.Context, name string, _ func([]disk.Device)) (disk.Device, error) {
-	whole := disk.Device{Name: "sda", Path: "/dev/sda", Size: int64(len(d.data)), SectorSize: d.sector, Model: "Test Disk"}
+	whole := disk.Device{Name: "sda", Path: "/dev/sda", Size: int64(len(d.data)), SectorSize: d.sector, ReadOnly: d.readOnly, Model: "Test Disk"}
 	switch number, ok := strings.CutPrefix(name, "/dev/sda"); {
 	case ok && number == "", name == "sda":
 		return whole, nil
 	case ok:
 		return disk.Device{Name: "sda" + number, Path: name, Disk: "sda", SectorSize: d.sector}, nil
+	case strings.HasPrefix(name, "/dev/etherd/"):
+		<-d.attached
+		return whole, nil
 	case name == "/dev/sr0":
 		return disk.Device{Name: "sr0", Path: "/dev/sr0", Size: 1 << 20, SectorSize: 2048, ReadOnly: true}, nil
 	}
 	return disk.Device{}, &disk.NotFoundError{Name: name, Devices: []disk.Device{whole}}
-}
-
-// List implements Disks: the file system on the disk's second partition is all that can be looked into.
-func (d *sda) List() ([]disk.Device, error) {
-	return []disk.Device{
-		{Name: "sda", Path: "/dev/sda", Contents: []probe.Content{{Kind: probe.KindPartitionTable, Name: "GPT"}}},
-		{Name: "sda1", Path: "/dev/sda1", Disk: "sda", Contents: []probe.Content{{Kind: probe.KindFileSystem, Name: "xfs"}}},
-		{Name: "sda2", Path: "/dev/sda2", Disk: "sda", Contents: []probe.Content{{Kind: probe.KindFileSystem, Name: "ext3"}}},
-	}, nil
 }
 
 func (d *sda) ReadAt(p []byte, offset int64) (int, error) {
@@ -288,38 +283,6 @@ func TestRunDiskWithoutLayer(t *testing.T) {
 			if got := m.sequence(); !strings.Contains(got, "# warning: "+tt.want) || !strings.Contains(got, "changes in memory") {
 				t.Errorf("Run did\n%swant a warning with %q, and changes in memory", got, tt.want)
 			}
-		})
-	}
-}
-
-// TestRunLocal: an image that is there needs no network.
-func TestRunLocal(t *testing.T) {
-	image := wholeImage()
-	for _, tt := range []struct{ name, line string }{
-		{"local-disk", "root=live:/dev/sda"},
-		{"local-disk-persistent", "root=live:/dev/sda rd.live.overlay.persistent"},
-		{"local-file", "root=live:CDLABEL=CDROM iso-scan/filename=/boot/x.iso"},
-		{"local-file-persistent", "root=live:CDLABEL=CDROM iso-scan/filename=/boot/x.iso rd.live.overlay.persistent rd.live.cowfile.mbsize=8"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			m := newMachine(t)
-			m.sda = newSDA(m, 32<<20)
-			copy(m.sda.data, image)
-			m.sda.data[0] = 1 // a boot sector
-			m.mounts = func(p mount.Point) error {
-				if p.Source == "/dev/sda2" {
-					m.write("run/initramfs/isoscan/boot/x.iso", image, 0o644)
-				}
-				return nil
-			}
-			p, err := plan.Parse(cmdline.Parse(tt.line))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := Run(t.Context(), p, m.machine(), screen{m}); err != nil {
-				t.Fatalf("Run: %v", err)
-			}
-			golden(t, tt.name, m.sequence())
 		})
 	}
 }
