@@ -89,7 +89,7 @@ func (d *download) pause() error {
 	if len(causes) == 0 && delay == 0 {
 		return nil
 	}
-	if !d.mayRetry(delay) {
+	if !d.mayRetry(earliest) {
 		return d.failure()
 	}
 	d.report(Retrying{Count: d.round, Delay: delay, Causes: causes})
@@ -116,13 +116,13 @@ func (d *download) delay(troubled bool) time.Duration {
 	return d.env.Patience.delay(d.round)
 }
 
-// mayRetry reports whether the options allow for one more round, after delay.
-func (d *download) mayRetry(delay time.Duration) bool {
+// mayRetry reports whether the options allow for one more round, where the servers ask to be left alone for so long.
+func (d *download) mayRetry(alone time.Duration) bool {
 	if n := d.source.Retry; n != nil && d.retries > *n {
 		return false
 	}
-	limit := d.source.RetryMaxTime
-	return limit == 0 || time.Since(d.began)+delay <= limit
+	limit, gone := d.source.RetryMaxTime, time.Since(d.began)
+	return limit == 0 || gone < limit && gone+alone <= limit
 }
 
 // attempt asks m for what is to come. When it returns nil there is a connection.

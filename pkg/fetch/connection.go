@@ -122,3 +122,4 @@ type tooLongError struct{ limit int64 }
 
 func (e *tooLongError) Error() string   { return fmt.Sprintf("it is longer than %d bytes", e.limit) }
 func (e *tooLongError) Permanent() bool { return true }
+func (e *tooLongError) OfFile() bool    { return true }

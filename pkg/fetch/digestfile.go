@@ -61,7 +61,7 @@ func (d *download) findDigest(m *mirror) (Digest, error) {
 			continue
 		}
 		if err != nil {
-			return Digest{}, fmt.Errorf("get %v: %w", at, err)
+			return Digest{}, besideError(at, err)
 		}
 		digest, err := parseDigestFile(algorithm, data, m.url.base())
 		if err != nil {
@@ -107,6 +107,16 @@ func (d *download) beside(at URL) ([]byte, error) {
 	return data, err
 }
 
+// besideError names the file beside the image that could not be had, where that is what went wrong. Where the server did not answer, that
+// says nothing about this file: nobody should look for it because of it.
+func besideError(at URL, err error) error {
+	var answer interface{ OfFile() bool }
+	if errors.As(err, &answer) && answer.OfFile() {
+		return fmt.Errorf("get %v: %w", at, err)
+	}
+	return err
+}
+
 // verify has the signature of the file of a digest verified, and compares the digest with the one that the source names.
 func (d *download) verify(at URL, data []byte, digest Digest) error {
 	if d.source.Signature == nil {
@@ -120,7 +130,7 @@ func (d *download) verify(at URL, data []byte, digest Digest) error {
 		}
 		data, err := d.beside(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			passing = fmt.Errorf("get %v: %w", name, err)
+			passing = besideError(name, err)
 		}
 		return data, err
 	})
@@ -137,14 +147,14 @@ func (d *download) verify(at URL, data []byte, digest Digest) error {
 
 // A digestFileError says that a file beside the image should hold its digest, and does not.
 type digestFileError struct {
-	url URL
-	err error
+	URL URL // exported so that every way to print it asks the URL itself how it is shown
+	Err error
 }
 
 func (e *digestFileError) Error() string {
-	return fmt.Sprintf("read the digest in %v: %v", e.url, e.err)
+	return fmt.Sprintf("read the digest in %v: %v", e.URL, e.Err)
 }
-func (e *digestFileError) Unwrap() error   { return e.err }
+func (e *digestFileError) Unwrap() error   { return e.Err }
 func (e *digestFileError) Permanent() bool { return true }
 
 // parseDigestFile finds the digest of the file called name in the output of sha256sum or sha512sum, in either of its forms, or in

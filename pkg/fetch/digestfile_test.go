@@ -74,6 +74,38 @@ func TestDigestMustBeHad(t *testing.T) {
 	})
 }
 
+// TestWhatIsNamed: a server that does not answer, or does not let us in, is told of by the image's address; only what it says of the digest
+// beside it by that one's.
+func TestWhatIsNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name, url string
+		options   Options
+		busy      bool
+		want      string
+	}{
+		{"refused", "http://away/image", Options{}, false, "http://away/image: dial tcp: connect: connection refused"},
+		{"refused, FTP", "ftp://away/image", Options{}, false, "ftp://away/image: dial tcp: connect: connection refused"},
+		{"unknown name", "http://nobody/image", Options{}, false, "http://nobody/image: dial tcp: lookup nobody: no such host"},
+		{"proxy refuses", "https://image.invalid/image", Options{Proxy: "http://h"}, false, "https://image.invalid/image: the proxy answered 404 Not Found"},
+		{"no authorities", "https://h/image", Options{CACert: "nothing"}, false, "https://h/image: read certificate authorities"},
+		{"digest not to be had", "http://h/image", Options{}, true, "http://h/image: get http://h/image.sha256: the server answered 503 Service Unavailable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				server := network.Server("h", strong)
+				if tt.busy {
+					server.Busy = map[string]int{"/image.sha256": 9}
+				}
+				tt.options.Retry = number(0)
+				_, err := get(t, Source{URLs: []URL{URL(tt.url)}, Options: tt.options}, Environment{connect: network.Dial})
+				if err == nil || !strings.HasPrefix(err.Error(), "get "+tt.want) {
+					t.Errorf("get = %v, want it to begin with %q", err, "get "+tt.want)
+				}
+			})
+		})
+	}
+}
+
 // TestDigestOfTheNewFile: with the image its digest may change.
 func TestDigestOfTheNewFile(t *testing.T) {
 	in(t, func(t *testing.T, network *fetchtest.Network) {

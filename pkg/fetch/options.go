@@ -61,7 +61,8 @@ type Options struct {
 	Retry *int
 	// RetryDelay is the time from one round of attempts to the next; 0 means that the time doubles, see Patience.
 	RetryDelay time.Duration
-	// RetryMaxTime is how long after the beginning the last new attempt may be made; 0 leaves it to Environment.Patience.
+	// RetryMaxTime is for how long after the beginning something may go wrong and be tried again; 0 leaves it to Environment.Patience. As with
+	// curl, it is the wait that begins within this time; a server's Retry-After must end within it.
 	RetryMaxTime time.Duration
 	// RetryAllErrors also asks again after answers that are not expected to change, such as 404. (That a connection is refused is always
 	// taken for something that passes: RetryConnRefused is no option here.)

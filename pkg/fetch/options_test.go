@@ -33,7 +33,7 @@ func TestRetryOptions(t *testing.T) {
 		{"once too little", answers(3, 503), Options{Retry: number(2)}, 2, false},
 		{"never", answers(1, 503), Options{Retry: number(0)}, 0, false},
 		{"delay", answers(3, 503), Options{RetryDelay: 7 * time.Second}, 3, true},
-		{"until the time is over", answers(100, 503), Options{RetryDelay: 7 * time.Second, RetryMaxTime: 30 * time.Second}, 4, false},
+		{"until the time is over", answers(100, 503), Options{RetryDelay: 7 * time.Second, RetryMaxTime: 30 * time.Second}, 5, false},
 		{"all errors", answers(3, 404), Options{RetryAllErrors: true}, 3, true},
 		{"all errors, a limit", answers(3, 404), Options{RetryAllErrors: true, Retry: number(2)}, 2, false},
 		{"not all errors", answers(1, 404), Options{}, 0, false},
@@ -142,13 +142,21 @@ func TestInterface(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	s := source("http://name:hidden@h/image?hidden")
 	s.User, s.Headers, s.Proxy = "name:hidden", []Header{{Name: "X-Token", Value: "hidden"}}, "http://name:hidden@proxy/"
-	asJSON, err := json.Marshal(s.Options)
-	if err != nil {
-		t.Fatal(err)
+	m := MirrorError{URL: s.URLs[0], Attempts: 2, Err: &DigestError{}}
+	shown := map[string]any{
+		"source": s, "a pointer to it": &s, "options": s.Options, "a pointer to them": &s.Options, "URLs": s.URLs, "headers": s.Headers,
+		"failure": &SourceError{Mirrors: []MirrorError{m}}, "signature": &SignatureError{URL: s.URLs[0]}, "digest": &digestFileError{s.URLs[0], errClosed},
+		"retrying": Retrying{Causes: []MirrorError{m}}, "taken over": TookOver{From: s.URLs[0], To: s.URLs[0]},
 	}
-	for _, text := range []string{fmt.Sprint(s.Options), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s.User), s.Headers[0].String(), string(asJSON)} {
-		if strings.Contains(text, "hidden") {
-			t.Errorf("%s shows a secret", text)
+	for name, value := range shown {
+		asJSON, err := json.Marshal(value)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, text := range []string{fmt.Sprintf("%v %s %q", value, value, value), fmt.Sprintf("%+v", value), fmt.Sprintf("%#v", value), string(asJSON)} {
+			if strings.Contains(text, "hidden") {
+				t.Errorf("%s is shown as %s, with a secret", name, text)
+			}
 		}
 	}
 }

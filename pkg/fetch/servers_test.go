@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
 	"github.com/liveboot/liveboot/pkg/fetch/ftp"
 	"github.com/liveboot/liveboot/pkg/needs"
 )
@@ -17,17 +18,17 @@ import (
 func TestVsftpd(t *testing.T) {
 	needs.That(t, os.Getuid() == 0, "root, for vsftpd")
 	vsftpd := needs.Program(t, "vsftpd", "vsftpd")
-	s := newSite(t)
-	s.certificates(t)
+	s := fetchtest.NewSite(t, image)
+	s.Certificates(t)
 	start := func(t *testing.T, lines ...string) int {
-		port := freePort(t)
+		port := fetchtest.FreePort(t)
 		base := []string{
 			"listen=NO", "listen_ipv6=YES", fmt.Sprintf("listen_port=%d", port), "background=NO", "anonymous_enable=YES", "local_enable=NO",
-			"anon_root=" + s.path("files"), "seccomp_sandbox=NO", "port_enable=YES", "connect_from_port_20=NO",
-			"rsa_cert_file=" + s.path("server.pem"), "rsa_private_key_file=" + s.path("server.pem"), "allow_anon_ssl=YES",
+			"anon_root=" + s.Path("files"), "seccomp_sandbox=NO", "port_enable=YES", "connect_from_port_20=NO",
+			"rsa_cert_file=" + s.Path("server.pem"), "rsa_private_key_file=" + s.Path("server.pem"), "allow_anon_ssl=YES",
 		}
-		conf := s.write(t, fmt.Sprintf("vsftpd-%d.conf", port), []byte(strings.Join(append(base, lines...), "\n")+"\n"))
-		serve(t, port, vsftpd, conf)
+		conf := s.Write(t, fmt.Sprintf("vsftpd-%d.conf", port), []byte(strings.Join(append(base, lines...), "\n")+"\n"))
+		fetchtest.Serve(t, port, vsftpd, conf)
 		return port
 	}
 	plain := start(t)
@@ -61,11 +62,11 @@ func TestVsftpd(t *testing.T) {
 			if tt.options.FTPPort != "" {
 				events = "" // whom the server connects to, the cutter does not see
 			}
-			fetchCut(t, tt.source, Environment{Roots: s.dir}, events)
+			fetchCut(t, tt.source, Environment{Roots: s.Dir}, events)
 		})
 	}
 	t.Run("changed", func(t *testing.T) {
-		whole := s.write(t, "files/sub/changing", image)
+		whole := s.Write(t, "files/sub/changing", image)
 		c := &cutter{places: []int64{400_000}}
 		e := Environment{Patience: hasty, connect: c.dial, Roots: t.TempDir()}
 		done := &copied{}
@@ -95,7 +96,7 @@ func TestVsftpd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := newDialer(Options{CACert: "ca.pem"}, Environment{Roots: s.dir})
+		d, err := newDialer(Options{CACert: "ca.pem"}, Environment{Roots: s.Dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,12 +113,12 @@ func TestVsftpd(t *testing.T) {
 
 func TestNginx(t *testing.T) {
 	nginx := needs.Program(t, "nginx", "nginx")
-	s := newSite(t)
-	s.certificates(t)
-	s.write(t, "passwords", []byte("name:{PLAIN}secret\n"))
-	plain, login, tls, mutual := freePort(t), freePort(t), freePort(t), freePort(t)
-	encryption := fmt.Sprintf("ssl_certificate %[1]s; ssl_certificate_key %[1]s;", s.path("server.pem"))
-	conf := s.write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1;
+	s := fetchtest.NewSite(t, image)
+	s.Certificates(t)
+	s.Write(t, "passwords", []byte("name:{PLAIN}secret\n"))
+	plain, login, tls, mutual := fetchtest.FreePort(t), fetchtest.FreePort(t), fetchtest.FreePort(t), fetchtest.FreePort(t)
+	encryption := fmt.Sprintf("ssl_certificate %[1]s; ssl_certificate_key %[1]s;", s.Path("server.pem"))
+	conf := s.Write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; worker_processes 1;
 events {}
 http {
 	access_log off; root %[1]s/files;
@@ -126,8 +127,8 @@ http {
 	server { listen 127.0.0.1:%[3]d; auth_basic x; auth_basic_user_file %[1]s/passwords; }
 	server { listen 127.0.0.1:%[4]d ssl http2; listen [::1]:%[4]d ssl http2; %[6]s ssl_protocols TLSv1.2 TLSv1.3; }
 	server { listen 127.0.0.1:%[5]d ssl; %[6]s ssl_client_certificate %[1]s/ca.pem; ssl_verify_client on; }
-}`, s.dir, plain, login, tls, mutual, encryption))
-	serve(t, tls, nginx, "-e", "stderr", "-c", conf)
+}`, s.Dir, plain, login, tls, mutual, encryption))
+	fetchtest.Serve(t, tls, nginx, "-e", "stderr", "-c", conf)
 	at := func(scheme, host string, port int) Source {
 		return source(fmt.Sprintf("%s://%s:%d/sub/image", scheme, host, port))
 	}
@@ -146,7 +147,7 @@ http {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.source.Options = tt.options
-			fetchCut(t, tt.source, Environment{Roots: s.dir}, "Resumed Resumed")
+			fetchCut(t, tt.source, Environment{Roots: s.Dir}, "Resumed Resumed")
 		})
 	}
 	fails(t, at("http", "127.0.0.1", login), Environment{}, "401")
@@ -154,19 +155,19 @@ http {
 	fails(t, wrong, Environment{}, "401")
 	noCertificate := at("https", "localhost", mutual)
 	noCertificate.CACert = "ca.pem"
-	fails(t, noCertificate, Environment{Roots: s.dir}, "400 Bad Request")
-	fails(t, at("https", "127.0.0.1", plain), Environment{Roots: s.dir}, "HTTP response to HTTPS client")
+	fails(t, noCertificate, Environment{Roots: s.Dir}, "400 Bad Request")
+	fails(t, at("https", "127.0.0.1", plain), Environment{Roots: s.Dir}, "HTTP response to HTTPS client")
 }
 
 // TestServerRestarted: a server ends in the middle of the image, and is back after some attempts.
 func TestServerRestarted(t *testing.T) {
 	nginx := needs.Program(t, "nginx", "nginx")
-	s := newSite(t)
-	port := freePort(t)
+	s := fetchtest.NewSite(t, image)
+	port := fetchtest.FreePort(t)
 	start := func(limit string) (stop func()) {
-		conf := s.write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; events {}
-http { access_log off; root %[1]s/files; server { listen 127.0.0.1:%[2]d; %[3]s } }`, s.dir, port, limit))
-		return serve(t, port, nginx, "-e", "stderr", "-c", conf)
+		conf := s.Write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; events {}
+http { access_log off; root %[1]s/files; server { listen 127.0.0.1:%[2]d; %[3]s } }`, s.Dir, port, limit))
+		return fetchtest.Serve(t, port, nginx, "-e", "stderr", "-c", conf)
 	}
 	stop := start("limit_rate_after 500k; limit_rate 1k;")
 	c := &copied{}
@@ -198,14 +199,14 @@ func TestSquid(t *testing.T) {
 	squid := needs.Program(t, "squid", "squid")
 	nginx := needs.Program(t, "nginx", "nginx")
 	needs.That(t, os.Getuid() == 0, "root, for squid")
-	s := newSite(t)
-	s.certificates(t)
-	server, tls, port := freePort(t), freePort(t), freePort(t)
-	nginxConf := s.write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; events {}
+	s := fetchtest.NewSite(t, image)
+	s.Certificates(t)
+	server, tls, port := fetchtest.FreePort(t), fetchtest.FreePort(t), fetchtest.FreePort(t)
+	nginxConf := s.Write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr; events {}
 http { access_log off; root %[1]s/files; server { listen 127.0.0.1:%[2]d; } server { listen 127.0.0.1:%[3]d ssl; ssl_certificate %[1]s/server.pem; ssl_certificate_key %[1]s/server.pem; } }`,
-		s.dir, server, tls))
-	serve(t, tls, nginx, "-e", "stderr", "-c", nginxConf)
-	conf := s.write(t, "squid.conf", fmt.Appendf(nil, `http_port 127.0.0.1:%d
+		s.Dir, server, tls))
+	fetchtest.Serve(t, tls, nginx, "-e", "stderr", "-c", nginxConf)
+	conf := s.Write(t, "squid.conf", fmt.Appendf(nil, `http_port 127.0.0.1:%d
 pid_filename none
 cache deny all
 cache_log %[2]s/cache.log
@@ -215,24 +216,24 @@ shutdown_lifetime 0 seconds
 acl mail port 25
 http_access deny mail
 http_access allow localhost
-`, port, s.dir))
-	if err := os.Chmod(s.dir, 0o777); err != nil {
+`, port, s.Dir))
+	if err := os.Chmod(s.Dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, port, squid, "-N", "-f", conf)
+	fetchtest.Serve(t, port, squid, "-N", "-f", conf)
 	for _, address := range []string{fmt.Sprintf("http://127.0.0.1:%d", server), fmt.Sprintf("https://localhost:%d", tls)} {
 		by := source(address + "/sub/image")
 		by.Proxy, by.CACert = URL(fmt.Sprintf("http://127.0.0.1:%d", port)), "ca.pem"
-		fetchCut(t, by, Environment{Roots: s.dir}, "Resumed Resumed")
+		fetchCut(t, by, Environment{Roots: s.Dir}, "Resumed Resumed")
 	}
 	refused := source("https://localhost:25/x")
 	refused.Proxy, refused.Digest = URL(fmt.Sprintf("http://127.0.0.1:%d", port)), digestOf(image)
 	fails(t, refused, Environment{}, "the proxy answered 403")
 	t.Run("FTP", func(t *testing.T) {
 		vsftpd := needs.Program(t, "vsftpd", "vsftpd")
-		ftpPort := freePort(t)
-		serve(t, ftpPort, vsftpd, s.write(t, "vsftpd.conf", fmt.Appendf(nil,
-			"listen=YES\nlisten_port=%d\nbackground=NO\nanonymous_enable=YES\nanon_root=%s\nseccomp_sandbox=NO\n", ftpPort, s.path("files"))))
+		ftpPort := fetchtest.FreePort(t)
+		fetchtest.Serve(t, ftpPort, vsftpd, s.Write(t, "vsftpd.conf", fmt.Appendf(nil,
+			"listen=YES\nlisten_port=%d\nbackground=NO\nanonymous_enable=YES\nanon_root=%s\nseccomp_sandbox=NO\n", ftpPort, s.Path("files"))))
 		by := source(fmt.Sprintf("ftp://127.0.0.1:%d/sub/image", ftpPort))
 		by.Proxy, by.Digest = URL(fmt.Sprintf("http://127.0.0.1:%d", port)), digestOf(image)
 		c, err := get(t, by, Environment{Patience: hasty})
@@ -247,12 +248,12 @@ func TestTFTPServers(t *testing.T) {
 	needs.That(t, os.Getuid() == 0, "root, for TFTP servers")
 	dnsmasq := needs.Program(t, "dnsmasq", "dnsmasq-base")
 	atftpd := needs.Program(t, "atftpd", "atftpd")
-	s := newSite(t)
-	port := freePort(t)
-	serve(t, 0, atftpd, "--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", "127.0.0.1",
-		"--port", fmt.Sprint(port), "--logfile", "-", s.path("files"))
+	s := fetchtest.NewSite(t, image)
+	port := fetchtest.FreePort(t)
+	fetchtest.Serve(t, 0, atftpd, "--daemon", "--no-fork", "--user", "root", "--group", "root", "--bind-address", "127.0.0.1",
+		"--port", fmt.Sprint(port), "--logfile", "-", s.Path("files"))
 	// The port of dnsmasq's TFTP is always 69.
-	serve(t, 0, dnsmasq, "--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--enable-tftp", "--tftp-root="+s.path("files"),
+	fetchtest.Serve(t, 0, dnsmasq, "--keep-in-foreground", "--port=0", "--conf-file=/dev/null", "--enable-tftp", "--tftp-root="+s.Path("files"),
 		"--listen-address=127.0.0.2", "--bind-interfaces", "--pid-file", "--user=root")
 	for _, address := range []string{fmt.Sprintf("tftp://127.0.0.1:%d", port), "tftp://127.0.0.2"} {
 		for _, digest := range []Digest{{}, digestOf(image)} {

@@ -2,9 +2,9 @@ package fetch
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -18,22 +18,40 @@ func ParseURL(s string) (URL, error) {
 		return "", err
 	}
 	if u.Host == "" {
-		return "", fmt.Errorf("%q names no server: write %s://server/path", URL(s), u.Scheme)
+		return "", errors.New("the URL names no server: write scheme://server/path")
 	}
 	return URL(s), nil
 }
 
-// parse never shows the text in its error: it may hold a password that did not parse.
+// parse never shows the text in its error, nor a part of it: that may be one of a password, which is what makes most URLs unreadable.
 func (u URL) parse() (*url.URL, error) {
 	parsed, err := url.Parse(string(u))
 	if err != nil {
-		var inner *url.Error
-		if errors.As(err, &inner) {
-			err = inner.Err
-		}
-		return nil, fmt.Errorf("not a URL: %w", err)
+		return nil, errors.New(unreadable(err))
 	}
 	return parsed, nil
+}
+
+// unreadable says in words of its own what url.Parse, which quotes, did not like.
+func unreadable(err error) string {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	var escape url.EscapeError
+	var host url.InvalidHostError
+	switch {
+	case errors.As(err, &escape):
+		return "not a URL: a % in it is not followed by two hexadecimal digits; % itself is written %25"
+	case errors.As(err, &host):
+		return "not a URL: the server's name has a character in it that no name has"
+	case strings.Contains(err.Error(), "invalid port"):
+		return "not a URL: what stands behind the server's name and a colon is no port; " +
+			"in a name or password / is written %2F, ? is %3F, # is %23 and @ is %40"
+	case strings.Contains(err.Error(), "invalid userinfo"):
+		return "not a URL: name or password have a character in them that must be written as % and two hexadecimal digits"
+	}
+	return "not a URL: want scheme://server/path"
 }
 
 // Scheme returns the part before the first colon, in lower case.
@@ -42,20 +60,25 @@ func (u URL) Scheme() string {
 	return strings.ToLower(scheme)
 }
 
-// String returns the URL with "xxxxx" for the password, and without query, which often holds a token.
+// String returns the URL with "xxxxx" for the password, and without query, which often holds a token. Of what is no URL it shows no more
+// than the scheme.
 func (u URL) String() string {
 	parsed, err := u.parse()
-	if err != nil {
-		return u.Scheme() + ":…"
-	}
-	if parsed.Opaque != "" {
-		return u.Scheme() + ":…"
+	if err != nil || parsed.Opaque != "" || parsed.Host == "" && strings.Contains(parsed.Path, "@") {
+		scheme, _, found := strings.Cut(string(u), ":")
+		if !found {
+			return "…"
+		}
+		return strings.ToLower(scheme) + ":…"
 	}
 	if parsed.RawQuery != "" {
 		parsed.RawQuery = "…"
 	}
 	return parsed.Redacted()
 }
+
+// GoString is String in quotes, for %#v.
+func (u URL) GoString() string { return strconv.Quote(u.String()) }
 
 // MarshalText keeps secrets out of reports: it is String.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -121,5 +122,17 @@ func TestChildren(t *testing.T) {
 func TestStartMissing(t *testing.T) {
 	if _, _, err := newChildren().start("/nothing", []string{"nothing"}, &os.ProcAttr{}); err == nil {
 		t.Error("start(/nothing): no error")
+	}
+}
+
+func TestTuning(t *testing.T) {
+	for _, tt := range []struct {
+		model string
+		want  int
+	}{{"QEMU TCG CPU version 2.5+", 1}, {"AMD EPYC 7B13", 0}} {
+		root := fstest.MapFS{"proc/cpuinfo": {Data: []byte("processor\t: 0\nmodel name\t: " + tt.model + "\n")}}
+		if got := tuning(root); len(got) != tt.want {
+			t.Errorf("tuning for a %s = %v, want %d settings", tt.model, got, tt.want)
+		}
 	}
 }

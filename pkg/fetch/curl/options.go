@@ -98,7 +98,7 @@ func retryOptions() []Option {
 		},
 		duration("", "retry-delay", "Wait so long between attempts; by default longer each time.",
 			func(o *fetch.Options) *time.Duration { return &o.RetryDelay }),
-		duration("", "retry-max-time", "Begin no further attempt after so long.",
+		duration("", "retry-max-time", "Do not ask again when so long has passed.",
 			func(o *fetch.Options) *time.Duration { return &o.RetryMaxTime }),
 		{Long: "retry-connrefused", Switch: true, Doc: "Accepted and not needed: a refused connection is always tried again.", set: ignore},
 		flag("", "retry-all-errors", "Ask again after every kind of error, 404 for example.",

@@ -1,5 +1,5 @@
 // Package fetchtest is a web server that goes wrong in every way that a server, or the network before it, can: when it is told to, at
-// the byte at which it is told to.
+// the byte at which it is told to. It also has what it takes to start real servers.
 package fetchtest
 
 import (

@@ -99,6 +99,7 @@ func (e *ReplyError) Error() string {
 func (e *ReplyError) Permanent() bool { return e.Code >= 500 }
 
 // NotThere reports whether there is no such file for us.
-func (e *ReplyError) NotThere() bool {
-	return (e.Command == "SIZE" || e.Command == "RETR") && e.Code >= 550 && e.Code <= 553
-}
+func (e *ReplyError) NotThere() bool { return e.OfFile() && e.Code >= 550 && e.Code <= 553 }
+
+// OfFile reports whether the answer is about the file, and not about who asks for it.
+func (e *ReplyError) OfFile() bool { return e.Command == "SIZE" || e.Command == "RETR" }

@@ -45,6 +45,9 @@ func (e *StatusError) NotThere() bool {
 	return !e.Proxy && e.Code >= 400 && e.Code < 500 && e.Permanent() && !login
 }
 
+// OfFile reports whether the answer is about the resource that was asked for.
+func (e *StatusError) OfFile() bool { return !e.Proxy }
+
 // A RedirectError says that a redirect was not followed.
 type RedirectError struct{ reason string }
 
@@ -53,6 +56,9 @@ func (e *RedirectError) Error() string { return e.reason }
 
 // Permanent is true: the server means it.
 func (*RedirectError) Permanent() bool { return true }
+
+// OfFile is true: where it leads to depends on what is asked for.
+func (*RedirectError) OfFile() bool { return true }
 
 // An EncodingError says that the server sends something else than the bytes of the file.
 type EncodingError struct{ Encoding string }
@@ -64,3 +70,6 @@ func (e *EncodingError) Error() string {
 
 // Permanent is true: it is how the server is configured.
 func (*EncodingError) Permanent() bool { return true }
+
+// OfFile is true: it is sent with each resource.
+func (*EncodingError) OfFile() bool { return true }

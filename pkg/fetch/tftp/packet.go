@@ -114,3 +114,6 @@ func (e *ReplyError) Permanent() bool {
 func (e *ReplyError) NotThere() bool {
 	return e.Code == errNotFound || e.Code == errAccess || e.Code == errUnknown
 }
+
+// OfFile is true: the protocol has one question.
+func (*ReplyError) OfFile() bool { return true }
