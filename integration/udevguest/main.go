@@ -1,5 +1,6 @@
-// Command udevguest is process 1 of the guests in the test of link names. It loads the drivers, asks udev and package netid how
-// the links are to be called, lets udev rename them, reports all of it on the console (package report), and powers off.
+// Command udevguest is process 1 of the guests in the tests of names. For links, it loads the drivers, asks udev and package netid how
+// the links are to be called, and lets udev rename them. For disks, it asks udev and package disk for their names. It reports
+// all of it on the console (package report), and powers off.
 package main
 
 import (
@@ -40,6 +41,13 @@ func run(ctx context.Context) (string, error) {
 	if err := mountAll(); err != nil {
 		return "", err
 	}
+	if _, err := word(report.DiskCount); err == nil {
+		return disks()
+	}
+	return links(ctx)
+}
+
+func links(ctx context.Context) (string, error) {
 	if err := plug(ctx); err != nil {
 		return "", err
 	}
@@ -227,8 +235,8 @@ func rename(links []report.Link) error {
 		{"/usr/bin/udevadm", "trigger", "--action=add", "--subsystem-match=net"},
 		{"/usr/bin/udevadm", "settle"},
 	} {
-		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", words, err, out)
+		if err := execute(words...); err != nil {
+			return err
 		}
 	}
 	return eachLink(func(name string) error {
@@ -239,6 +247,14 @@ func rename(links []report.Link) error {
 		l.Renamed = name
 		return nil
 	})
+}
+
+// execute runs a program.
+func execute(words ...string) error {
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", words, err, out)
+	}
+	return nil
 }
 
 // quietKernel keeps the kernel's messages out of the report.

@@ -5,6 +5,9 @@ import (
 	"unsafe"
 )
 
+// inherited is more than the files that anybody leaves open for the program.
+const inherited = 64
+
 // Become makes the calling process fit for being the last one: signals do not end it, it says what it says on the console, holds no
 // folder of the old root, and sees the kernel's files.
 func Become() {
@@ -15,6 +18,10 @@ func Become() {
 		if !exists(kind.point + "/fs") {
 			_ = syscall.Mount(kind.name, kind.point, kind.name, 0, "")
 		}
+	}
+	// What systemd left open, of the old root's /dev for one, would keep that mounted.
+	for fd := 3; fd < inherited; fd++ {
+		_ = syscall.Close(fd)
 	}
 	console, err := open("/dev/console", syscall.O_RDWR|syscall.O_NOCTTY)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/liveboot/liveboot/pkg/partition"
 	"github.com/liveboot/liveboot/pkg/probe"
 )
 
@@ -32,18 +33,21 @@ func (p *prober) examine(u unit) (devices []Device, state string, err error) {
 	disk.ReadOnly = u.disk.attr("ro") == "1"
 	id := p.identity(u.disk, disk.Path)
 	disk.Model, disk.Err = id.model, err
-	var t table
+	var entries []partition.Entry
 	if err == nil {
 		if strings.HasPrefix(name, "sr") {
 			r = disc{r}
 		}
-		t = readTable(r, disk.SectorSize)
+		// Without a table, partitions have no names by it.
+		if table, err := partition.Read(r, partition.Disk{Size: disk.Size, SectorSize: disk.SectorSize}); err == nil {
+			entries = table.Entries
+		}
 		disk.Contents, disk.Err = probe.Identify(r, disk.Size, disk.SectorSize)
 	}
-	disk.Links = links(id, disk, u.disk, entry{})
+	disk.Links = links(id, disk, u.disk, partition.Entry{})
 	devices = []Device{disk}
 	for _, part := range u.partitions {
-		devices = append(devices, p.partition(disk, id, u.disk, part, t))
+		devices = append(devices, p.partition(disk, id, u.disk, part, entries))
 	}
 	return devices, state, nil
 }
@@ -62,16 +66,16 @@ func (d disc) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // partition finds out about a partition of a disk.
-func (p *prober) partition(disk Device, id identity, diskNode, part node, t table) Device {
+func (p *prober) partition(disk Device, id identity, diskNode, part node, entries []partition.Entry) Device {
 	d := disk
 	d.Name, d.Disk, d.Partition = part.base(), disk.Name, int(part.number("partition"))
 	d.Path = devicePath(d.Name)
 	d.Start, d.Size = part.number("start")*sysfsSector, part.number("size")*sysfsSector
 	d.ReadOnly = disk.ReadOnly || part.attr("ro") == "1"
 	d.Contents, d.Err = nil, nil
-	var e entry
-	if t != nil {
-		e = t(d.Partition)
+	var e partition.Entry
+	if i := slices.IndexFunc(entries, func(e partition.Entry) bool { return e.Number == d.Partition && e.Start == d.Start }); i >= 0 {
+		e = entries[i]
 	}
 	if r, err := p.system.Open(d.Path); err != nil {
 		d.Err = err
@@ -84,7 +88,7 @@ func (p *prober) partition(disk Device, id identity, diskNode, part node, t tabl
 }
 
 // links are the names of a device below /dev.
-func links(id identity, d Device, diskNode node, e entry) []string {
+func links(id identity, d Device, diskNode node, e partition.Entry) []string {
 	suffix := ""
 	if d.Partition > 0 {
 		suffix = "-part" + strconv.Itoa(d.Partition)
@@ -116,15 +120,15 @@ func links(id identity, d Device, diskNode node, e entry) []string {
 
 // contentLinks are the names that come from what is on a device, and from its entry in the partition table. A member of something larger
 // has none by what shines through: all members of a mirror would have the label of what is on it.
-func contentLinks(contents []probe.Content, e entry) []string {
+func contentLinks(contents []probe.Content, e partition.Entry) []string {
 	var all []string
 	add := func(by, value string) {
 		if value != "" {
 			all = append(all, by+"/"+Encode(value))
 		}
 	}
-	add("by-partuuid", e.uuid)
-	add("by-partlabel", e.label)
+	add("by-partuuid", e.UUID)
+	add("by-partlabel", e.Name)
 	isMember := func(c probe.Content) bool { return c.Kind == probe.KindMember && c.State == probe.Intact }
 	if slices.ContainsFunc(contents, isMember) {
 		return all

@@ -35,15 +35,14 @@ func Find(devices []Device, name string) (Device, error) {
 
 func pick(devices []Device, name string, match matcher) (Device, error) {
 	var found []Device
+	inside := make(map[string]bool) // disks with a partition that has the name
 	for _, d := range devices {
 		if match(d) {
 			found = append(found, d)
+			inside[d.Disk] = true
 		}
 	}
-	// A disk gives way to its partitions, and a partition to the one before it.
-	found = slices.DeleteFunc(found, func(d Device) bool {
-		return slices.ContainsFunc(found, func(other Device) bool { return before(other, d) })
-	})
+	found = slices.DeleteFunc(found, func(d Device) bool { return inside[d.Name] })
 	switch {
 	case len(found) == 0:
 		return Device{}, &NotFoundError{Name: name, Devices: devices}
@@ -51,11 +50,6 @@ func pick(devices []Device, name string, match matcher) (Device, error) {
 		return found[0], nil
 	}
 	return Device{}, &AmbiguousError{name, found}
-}
-
-// before says whether, of two devices with a name in common, a is the one that it means because both are of one disk.
-func before(a, b Device) bool {
-	return a.Disk != "" && (a.Disk == b.Name || a.Disk == b.Disk && a.Partition < b.Partition)
 }
 
 // sameDevice says whether both are the same, or two ways to the same.

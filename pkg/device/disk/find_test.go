@@ -32,7 +32,8 @@ func shelf() []Device {
 			Name: "sdc1", Path: "/dev/sdc1", Disk: "sdc", Partition: 1, Size: 1 << 29, Links: []string{"disk/by-label/CDROM"},
 			Contents: content("iso9660", "CDROM"),
 		},
-		{Name: "sdc2", Path: "/dev/sdc2", Disk: "sdc", Partition: 2, Size: 1 << 28, Links: []string{"disk/by-label/CDROM"}},
+		{Name: "sdc2", Path: "/dev/sdc2", Disk: "sdc", Partition: 2, Size: 1 << 28, Links: []string{"disk/by-label/twice"}},
+		{Name: "sdc3", Path: "/dev/sdc3", Disk: "sdc", Partition: 3, Size: 1 << 28, Links: []string{"disk/by-label/twice"}},
 		{
 			Name: "sdd", Path: "/dev/sdd", Size: 1 << 30,
 			Links: []string{"disk/by-id/scsi-35000", "disk/by-id/wwn-0x5000", "disk/by-path/fc-1-lun-0"},
@@ -97,6 +98,7 @@ func TestFindFails(t *testing.T) {
 		{"CDLABEL of what is no disc", "CDLABEL=same", &missing, "not there"},
 		{"two disks of one label", "LABEL=same", &ambiguous,
 			"find device LABEL=same: it could be any of /dev/sda (8.0 GiB, Fast Disk), /dev/sdb (1.0 GiB); use"},
+		{"two partitions of one disk", "LABEL=twice", &ambiguous, "any of /dev/sdc2 (256.0 MiB), /dev/sdc3 (256.0 MiB); "},
 		{"one World Wide Name, two sizes", "/dev/disk/by-id/wwn-0x9", &ambiguous, "any of /dev/sdf (1.0 GiB), /dev/sdg (2.0 GiB); "},
 		{"one serial number, two disks", "/dev/disk/by-id/virtio-x", &ambiguous, "any of /dev/vda"},
 		{"nothing", "", nil, "this is no name"},

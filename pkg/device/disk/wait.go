@@ -4,130 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 )
-
-// How often Wait looks, and for how long a device that could not be read is left alone.
-const (
-	interval   = 250 * time.Millisecond
-	retryAfter = 2 * time.Second
-	// patience is how long disks that do not answer are waited for: by those that wait for their turn, and by a device that was found, since
-	// another might have the same name.
-	patience = 5 * time.Second
-	// readers is how many disks are read at a time.
-	readers = 8
-)
-
-// A watch knows the disks that there are, and reads those that are new or changed.
-type watch struct {
-	prober  prober
-	disks   map[string]*watched
-	results chan result
-	places  chan struct{}
-	done    chan struct{}
-	busy    int // how many are being read
-}
-
-// A watched disk is one of a watch.
-type watched struct {
-	state   string // of the unit when it was read
-	reading bool
-	devices []Device
-	err     error
-	retry   time.Time // when to read again, if err or one of the devices' is not nil
-}
-
-// A result is what reading a disk gave.
-type result struct {
-	disk *watched
-	read watched
-}
-
-func newWatch(s System) *watch {
-	return &watch{
-		prober: prober{s}, disks: make(map[string]*watched),
-		results: make(chan result), places: make(chan struct{}, readers), done: make(chan struct{}),
-	}
-}
-
-// close lets the readers end whose answer nobody waits for any more.
-func (w *watch) close() { close(w.done) }
-
-// look finds out what has changed, and begins to read that.
-func (w *watch) look() error {
-	now, err := units(w.prober.system.Sys)
-	if err != nil {
-		return err
-	}
-	maps.DeleteFunc(w.disks, func(name string, _ *watched) bool { _, ok := now[name]; return !ok })
-	for name, u := range now {
-		d := w.disks[name]
-		if d == nil {
-			d = new(watched)
-			w.disks[name] = d
-		}
-		due := !d.retry.IsZero() && !time.Now().Before(d.retry)
-		if d.reading || u.state() == d.state && !due {
-			continue
-		}
-		d.reading = true
-		w.busy++
-		go w.read(d, u)
-	}
-	return nil
-}
-
-// read examines a disk when it is its turn. One that does not answer lets the next have its turn after a while.
-func (w *watch) read(d *watched, u unit) {
-	select {
-	case w.places <- struct{}{}:
-		leave := sync.OnceFunc(func() { <-w.places })
-		defer leave()
-		defer time.AfterFunc(patience, leave).Stop()
-	case <-w.done:
-		return
-	}
-	var r watched
-	r.devices, r.state, r.err = w.prober.examine(u)
-	select {
-	case w.results <- result{d, r}:
-	case <-w.done:
-	}
-}
-
-// take notes a result.
-func (w *watch) take(r result) {
-	w.busy--
-	*r.disk = r.read
-	if r.read.err != nil || slices.ContainsFunc(r.read.devices, func(d Device) bool { return d.Err != nil }) {
-		r.disk.retry = time.Now().Add(retryAfter)
-	}
-}
-
-// devices returns what is known now.
-func (w *watch) devices() []Device {
-	var all []Device
-	for _, d := range w.disks {
-		all = append(all, d.devices...)
-	}
-	slices.SortFunc(all, byName)
-	return all
-}
-
-// which returns the paths of the disks for which ok says so.
-func (w *watch) which(ok func(*watched) bool) []string {
-	var all []string
-	for name, d := range w.disks {
-		if ok(d) {
-			all = append(all, devicePath(name))
-		}
-	}
-	slices.Sort(all)
-	return all
-}
 
 // Wait returns the device that name means (see Find) as soon as it is there and has been read. While it is not, changed is called with
 // the devices that there are, at first and whenever they have become others; it may be nil. A name that two devices have, or that is
@@ -141,18 +20,7 @@ func (s System) Wait(ctx context.Context, name string, changed func([]Device)) (
 	defer w.close()
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
-	var told []string
-	begin := time.Now()
-	tell := func(devices []Device) {
-		now := make([]string, len(devices))
-		for i, d := range devices {
-			now[i] = d.String()
-		}
-		if changed != nil && (w.busy == 0 || time.Since(begin) >= patience) && (told == nil || !slices.Equal(now, told)) {
-			changed(devices)
-			told = now
-		}
-	}
+	people := audience{tell: changed, patient: time.Now().Add(patience)}
 	var since time.Time // when the device was found
 	for {
 		if err := w.look(); err != nil {
@@ -164,7 +32,7 @@ func (s System) Wait(ctx context.Context, name string, changed func([]Device)) (
 		switch {
 		case errors.As(err, &missing):
 			since = time.Time{}
-			tell(devices)
+			people.show(devices, w.busy > 0)
 		case err != nil, w.busy == 0, isKernelName(name, d):
 			return d, err
 		case since.IsZero():
@@ -189,3 +57,25 @@ func (s System) Wait(ctx context.Context, name string, changed func([]Device)) (
 
 // isKernelName says whether name is the device's own, which no other has.
 func isKernelName(name string, d Device) bool { return name == d.Name || name == d.Path }
+
+// An audience is told of the devices when they have become others.
+type audience struct {
+	tell    func([]Device) // nil for nobody
+	told    []string
+	patient time.Time // until when the list must be complete
+}
+
+// show tells the audience of the devices, of which some are missing if more are being read.
+func (a *audience) show(devices []Device, more bool) {
+	if a.tell == nil || more && time.Now().Before(a.patient) {
+		return
+	}
+	now := make([]string, len(devices))
+	for i, d := range devices {
+		now[i] = d.String()
+	}
+	if a.told == nil || !slices.Equal(now, a.told) {
+		a.told = now
+		a.tell(devices)
+	}
+}
