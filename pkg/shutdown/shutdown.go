@@ -164,11 +164,30 @@ func (r *run) round() []failure {
 			left = append(left, failure{m, errSlow{}})
 			continue
 		}
-		if err := r.wait(m.Point, func() error { return r.Unmount(m.Point, false) }); err != nil {
+		if err := r.unmount(m); err != nil {
 			left = append(left, failure{m, err})
 		}
 	}
 	return left
+}
+
+// unmount unmounts m. The kernel's own file systems keep nothing, so that it does not matter when they go, but one is in the way of all the others:
+// /dev of the old root is in use by a loop device whose file was opened there, and that by the file system that the root is made of.
+func (r *run) unmount(m Mount) error {
+	err := r.wait(m.Point, func() error { return r.Unmount(m.Point, false) })
+	if _, slow := err.(errSlow); err != nil && !slow && m.kernels() {
+		err = r.wait(m.Point, func() error { return r.Unmount(m.Point, true) })
+	}
+	return err
+}
+
+// kernels says whether a file system is a view of the kernel.
+func (m Mount) kernels() bool {
+	switch m.Type {
+	case "devtmpfs", "proc", "sysfs":
+		return true
+	}
+	return false
 }
 
 // oldRoot is the mount that everything is about, where systemd leaves it.

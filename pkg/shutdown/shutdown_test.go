@@ -214,9 +214,20 @@ func TestRun(t *testing.T) {
 				busy:   func(*fake, string) error { return syscall.EBUSY },
 			},
 			[]string{
-				"sync", "say cannot unmount /oldroot/net (nfs of server:/dev/x): device or resource busy",
-				"say cannot unmount /oldroot/dev (devtmpfs of devtmpfs): device or resource busy", "detach /oldroot/net", "detach /oldroot/dev", "sync",
+				"sync", "detach /oldroot/dev", "say cannot unmount /oldroot/net (nfs of server:/dev/x): device or resource busy", "detach /oldroot/net", "sync",
 			}, 2 * time.Second,
+		},
+		{
+			"a loop device whose file was opened in the old root's /dev", fake{
+				mounts: liveMounts(cow, Mount{8, 9, "/oldroot/dev", "devtmpfs", "devtmpfs"}), loops: map[string]string{"/dev/loop0": "/oldroot/run/cow"},
+				busy: func(f *fake, point string) error {
+					if point == "/oldroot/dev" && len(f.loops) > 0 {
+						return syscall.EBUSY
+					}
+					return nil
+				},
+			},
+			[]string{"sync", "umount /oldroot/run/cow", "detach /oldroot/dev", "umount /oldroot/run", "umount /oldroot", "losetup -d /dev/loop0", clean, "sync"}, 0,
 		},
 		{
 			"mounts that nobody sees", fake{mounts: liveMounts(), kept: []string{"ext4 of /dev/vdb"}},
