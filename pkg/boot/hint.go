@@ -44,7 +44,7 @@ type hint struct {
 }
 
 func hints() []hint {
-	const damaged = "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, which loses what is on it; " +
+	const damaged = "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, or without the file that holds it beside an ISO, which loses what is on it; " +
 		"rd.live.overlay.persistent=auto boots without it"
 	return []hint{
 		{diskFailed, "the disk, its cable or its controller failed: look at the kernel's messages (dmesg in the shell); the image on it is not booted"},

@@ -84,7 +84,7 @@ func (b *run) withPlace(ctx context.Context, d disk.Device) (inspected, error) {
 	}
 	found, err := b.look(d)
 	if err == nil && found.State != deploy.Complete {
-		err = fmt.Errorf("%s holds %s: a writable layer goes behind a live image that begins at the disk's first byte", name(d), found.What)
+		err = fmt.Errorf("%s holds %s; a writable layer goes behind a whole live image only, with a boot sector at the disk's first byte", name(d), found.What)
 	}
 	if err != nil {
 		return inspected{}, err

@@ -48,7 +48,6 @@ func (e *NoFileError) Error() string {
 func (b *run) scan(ctx context.Context) (medium, string, error) {
 	file := b.plan.Local.File
 	slow := time.AfterFunc(5*time.Second, func() { b.ui.Warnf("waiting for a file system with %s, up to %.0f s", file, diskPatience.Seconds()) })
-	defer slow.Stop()
 	ctx, cancel := context.WithTimeout(ctx, diskPatience)
 	defer cancel()
 	var found disk.Device
@@ -69,6 +68,7 @@ func (b *run) scan(ctx context.Context) (medium, string, error) {
 		}
 		return false
 	})
+	slow.Stop() // to make the layer's file may take long, too
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return medium{}, "", missing
