@@ -31,7 +31,9 @@ type Config struct {
 	// Arch is the guest's architecture, as Go names it: AMD64, which the empty one means, or ARM64, whose serial console is
 	// ttyAMA0 and which is always translated.
 	Arch string
-	// Kernel and Initrd are files on the host; an empty Kernel boots from the disks.
+	// Firmware starts the machine; the zero value is QEMU's BIOS.
+	Firmware UEFI
+	// Kernel and Initrd are files on the host; an empty Kernel leaves it to the firmware to find one.
 	Kernel, Initrd string
 	// Append are the words of the kernel command line.
 	Append []string
@@ -65,11 +67,17 @@ const (
 	USB    Bus = "usb"    // /dev/sdX, drivers xhci_pci and usb_storage
 )
 
-// Disk is a hard disk whose content is a raw image file on the host. Its serial number is diskN, counted from 0.
+// Disk is a hard disk whose content is a raw image file on the host. Its serial number is diskN, counted from 0. What it is told to
+// discard becomes a hole in the file.
 type Disk struct {
+	// File is the image, or how QEMU reaches it: "blkdebug:rules:image" injects errors.
 	File     string
 	Bus      Bus
 	ReadOnly bool
+	// SectorSize is that of the logical and physical sectors, in bytes; 0 means 512.
+	SectorSize int
+	// Options are further ones of QEMU's -drive, "throttling.iops-total=100" for example.
+	Options []string
 }
 
 // Network is what a card is plugged into.
@@ -92,6 +100,33 @@ type NIC struct {
 	Network Network
 	// Tap is a tap device (tun(4)) that the card is plugged into instead, Wire a datagram socket that takes and gives Ethernet frames.
 	Tap, Wire *os.File
+	// Boot lets the firmware boot from the network through this card: UEFI with its own driver, the BIOS with the card's boot ROM,
+	// for which QEMU has iPXE.
+	Boot bool
+}
+
+// UEFI is a firmware in two flash chips, such as Debian's package ovmf has it.
+type UEFI struct {
+	// Code is the file of the chip with the program; empty means no UEFI. Vars is that of the one with the variables, which
+	// the machine writes to.
+	Code, Vars string
+	// SecureBoot gives the machine system management mode, without which a firmware that enforces Secure Boot does not start.
+	SecureBoot bool
+}
+
+// args are QEMU's for the chips.
+func (u UEFI) args() []string {
+	if u.Code == "" {
+		return nil
+	}
+	args := []string{
+		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + quote(u.Code),
+		"-drive", "if=pflash,unit=1,format=raw,file=" + quote(u.Vars),
+	}
+	if u.SecureBoot {
+		args = append(args, "-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on")
+	}
+	return args
 }
 
 // HostAddress is the host's loopback as seen by a guest on a [User] network.
@@ -146,6 +181,7 @@ func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
 		vmtest.WithQEMUArgs("-nodefaults", "-machine", p.machine),
 		vmtest.WithQEMUArgs(accel.args()...),
 		vmtest.WithQEMUArgs("-m", strconv.Itoa(valueOr(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(valueOr(c.CPUs, 1))),
+		vmtest.WithQEMUArgs(c.Firmware.args()...),
 		vmtest.WithQEMUArgs(c.diskArgs(p)...),
 		vmtest.WithQEMUArgs(c.Extra...),
 	}
@@ -156,7 +192,7 @@ func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
 		fns = append(fns, vmtest.WithQEMUArgs("-no-reboot"))
 	}
 	for i, nic := range c.NICs {
-		fns = append(fns, nic.fn(i))
+		fns = append(fns, nic.fn(i, nic.Boot && c.Firmware.Code == ""))
 	}
 	return fns, nil
 }
@@ -182,7 +218,11 @@ func (c Config) diskArgs(p platform) []string {
 	}
 	for i, d := range c.Disks {
 		id := fmt.Sprintf("disk%d", i)
-		args = append(args, "-drive", drive(id, d.File, d.ReadOnly))
+		options := d.Options
+		if !d.ReadOnly {
+			options = append([]string{"discard=unmap"}, options...)
+		}
+		args = append(args, "-drive", drive(id, d.File, d.ReadOnly, options...))
 		var device string
 		switch d.Bus {
 		case Virtio:
@@ -200,30 +240,34 @@ func (c Config) diskArgs(p platform) []string {
 			device = fmt.Sprintf("ide-hd,bus=ide.%d", port)
 			port++
 		}
-		args = append(args, "-device", device+",drive="+id+",serial="+id)
+		device += ",drive=" + id + ",serial=" + id
+		if d.SectorSize != 0 {
+			device += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
+		}
+		args = append(args, "-device", device)
 	}
 	if c.CDROM != "" {
 		controller(AHCI, p.ahci)
-		args = append(args, "-drive", drive("cd0", c.CDROM, true)+",media=cdrom",
+		args = append(args, "-drive", drive("cd0", c.CDROM, true, "media=cdrom"),
 			"-device", fmt.Sprintf("ide-cd,bus=ide.%d,drive=cd0", port))
 	}
 	return args
 }
 
 // drive is a raw image for -drive. The image needs to survive the guest, not a crash of the host: cache=unsafe.
-func drive(id, file string, readOnly bool) string {
+func drive(id, file string, readOnly bool, options ...string) string {
 	s := fmt.Sprintf("if=none,id=%s,format=raw,cache=unsafe,file=%s", id, quote(file))
 	if readOnly {
 		s += ",readonly=on"
 	}
-	return s
+	return strings.Join(append([]string{s}, options...), ",")
 }
 
 // quote doubles commas, which separate options otherwise.
 func quote(value string) string { return strings.ReplaceAll(value, ",", ",,") }
 
-// fn adds the card; its back end is called netdevN.
-func (n NIC) fn(i int) vmtest.Fn {
+// fn adds the card, with or without a boot ROM; its back end is called netdevN.
+func (n NIC) fn(i int, rom bool) vmtest.Fn {
 	model, mac := n.Model, n.MAC
 	if model == "" {
 		model = "virtio-net-pci"
@@ -231,9 +275,16 @@ func (n NIC) fn(i int) vmtest.Fn {
 	if mac == nil {
 		mac = net.HardwareAddr{0x0e, 0, 0, 0, 0, byte(i + 1)}
 	}
-	// Without a boot ROM on the card the BIOS starts the kernel at once.
-	device := []qnetwork.DeviceModifier{qnetwork.WithNIC(qnetwork.NIC(model)), qnetwork.WithMAC(mac),
-		func(d *qnetwork.Device) error { d.Args = append(d.Args, "romfile="); return nil }}
+	device := []qnetwork.DeviceModifier{qnetwork.WithNIC(qnetwork.NIC(model)), qnetwork.WithMAC(mac)}
+	option := func(o string) {
+		device = append(device, func(d *qnetwork.Device) error { d.Args = append(d.Args, o); return nil })
+	}
+	if !rom {
+		option("romfile=") // without a boot ROM on the card the BIOS starts the kernel at once
+	}
+	if n.Boot {
+		option(fmt.Sprintf("bootindex=%d", i))
+	}
 	if n.Tap != nil || n.Wire != nil {
 		return n.onFile(device)
 	}

@@ -27,18 +27,36 @@ func TestCommand(t *testing.T) {
 		{
 			"disks", Config{Accel: TCG, Disks: []Disk{{File: "a,b"}, {File: "v", Bus: Virtio, ReadOnly: true}, {File: "n", Bus: NVMe}, {File: "s", Bus: SCSI}, {File: "t", Bus: SCSI}, {File: "u", Bus: USB}}, CDROM: "cd"},
 			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
-				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a,,b -device ide-hd,bus=ide.0,drive=disk0,serial=disk0" +
+				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a,,b,discard=unmap -device ide-hd,bus=ide.0,drive=disk0,serial=disk0" +
 				" -drive if=none,id=disk1,format=raw,cache=unsafe,file=v,readonly=on -device virtio-blk-pci,drive=disk1,serial=disk1" +
-				" -drive if=none,id=disk2,format=raw,cache=unsafe,file=n -device nvme,drive=disk2,serial=disk2" +
-				" -drive if=none,id=disk3,format=raw,cache=unsafe,file=s -device virtio-scsi-pci,id=scsi0 -device scsi-hd,bus=scsi0.0,drive=disk3,serial=disk3" +
-				" -drive if=none,id=disk4,format=raw,cache=unsafe,file=t -device scsi-hd,bus=scsi0.0,drive=disk4,serial=disk4" +
-				" -drive if=none,id=disk5,format=raw,cache=unsafe,file=u -device qemu-xhci,id=usb0 -device usb-storage,bus=usb0.0,drive=disk5,serial=disk5" +
+				" -drive if=none,id=disk2,format=raw,cache=unsafe,file=n,discard=unmap -device nvme,drive=disk2,serial=disk2" +
+				" -drive if=none,id=disk3,format=raw,cache=unsafe,file=s,discard=unmap -device virtio-scsi-pci,id=scsi0 -device scsi-hd,bus=scsi0.0,drive=disk3,serial=disk3" +
+				" -drive if=none,id=disk4,format=raw,cache=unsafe,file=t,discard=unmap -device scsi-hd,bus=scsi0.0,drive=disk4,serial=disk4" +
+				" -drive if=none,id=disk5,format=raw,cache=unsafe,file=u,discard=unmap -device qemu-xhci,id=usb0 -device usb-storage,bus=usb0.0,drive=disk5,serial=disk5" +
 				" -drive if=none,id=cd0,format=raw,cache=unsafe,file=cd,readonly=on,media=cdrom -device ide-cd,bus=ide.1,drive=cd0 -serial mon:stdio",
+		},
+		{
+			"large sectors", Config{Accel: TCG, Disks: []Disk{{File: "a", Bus: Virtio, SectorSize: 4096, Options: []string{"throttling.iops-total=9", "werror=stop"}}}},
+			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
+				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a,discard=unmap,throttling.iops-total=9,werror=stop" +
+				" -device virtio-blk-pci,drive=disk0,serial=disk0,logical_block_size=4096,physical_block_size=4096 -serial mon:stdio",
+		},
+		{
+			"network boot", Config{Accel: TCG, NICs: []NIC{{Boot: true}}},
+			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
+				" -device virtio-net-pci,netdev=netdev0,mac=0e:00:00:00:00:01,bootindex=0 -netdev user,id=netdev0,ipv4=on,net=10.0.2.0/24,ipv6=off -serial mon:stdio",
+		},
+		{
+			"network boot by UEFI", Config{Accel: TCG, Firmware: UEFI{Code: "c", Vars: "v,w", SecureBoot: true}, NICs: []NIC{{Boot: true}}},
+			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
+				" -drive if=pflash,unit=0,format=raw,readonly=on,file=c -drive if=pflash,unit=1,format=raw,file=v,,w" +
+				" -machine smm=on -global driver=cfi.pflash01,property=secure,value=on" +
+				" -device virtio-net-pci,netdev=netdev0,mac=0e:00:00:00:00:01,romfile=,bootindex=0 -netdev user,id=netdev0,ipv4=on,net=10.0.2.0/24,ipv6=off -serial mon:stdio",
 		},
 		{
 			"arm64", Config{Arch: ARM64, Accel: KVM, Disks: []Disk{{File: "a"}}},
 			"-nographic -nodefaults -machine virt -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
-				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a -device ich9-ahci,id=ide -device ide-hd,bus=ide.0,drive=disk0,serial=disk0 -serial mon:stdio",
+				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a,discard=unmap -device ich9-ahci,id=ide -device ide-hd,bus=ide.0,drive=disk0,serial=disk0 -serial mon:stdio",
 		},
 		{
 			"network", Config{Accel: TCG, NICs: []NIC{{}, {Model: "e1000e", Network: Restricted}, {Network: Silent, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}}},

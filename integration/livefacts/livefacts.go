@@ -18,7 +18,17 @@ const (
 const (
 	// Stay makes it stay after the report, until a line is typed, instead of powering off at once.
 	Stay = "livetest.stay"
+	// Keep and a text behind it make it append the text to KeptFile, after it has looked what an earlier boot left there.
+	Keep = "livetest.keep="
+	// Load makes it write files for ever, after the report. Synced is said of each that an fsync has returned for.
+	Load = "livetest.load"
 )
+
+// KeptFile is in the root; each text in it ends with a line feed.
+const KeptFile = "/kept"
+
+// Synced matches the line that says how many files are safe; its first group is the number.
+func Synced() *regexp.Regexp { return regexp.MustCompile(`LIVELOAD (\d+) synced`) }
 
 // KnownFile is a file of the root with incompressible content, KnownFileSize bytes long.
 const (
@@ -57,6 +67,10 @@ type Facts struct {
 	ISODevice string
 	// WriteError says why a new file in / could not be written, read back and found in the upper layer.
 	WriteError string
+	// Kept is what was in KeptFile at the start, and KeptError why Keep's text could not be added.
+	Kept, KeptError string
+	// Loaded is how many files an earlier boot with Load left, one after the other and each with the right content.
+	Loaded int
 	// KnownSHA256 is the digest of KnownFile, in hexadecimal digits, and KnownError why there is none.
 	KnownSHA256, KnownError string
 	// Initramfs are the files left in the root file system of the kernel, below the root that was switched to.

@@ -44,6 +44,10 @@ func gather() livefacts.Facts {
 	f.Log = text("/run/initramfs/log/boot.kiwi")
 	f.Log = f.Log[max(0, len(f.Log)-logBytes):]
 	f.ISODevice, _ = os.Readlink("/run/overlay/isodev")
+	f.Kept, f.Loaded = text(livefacts.KeptFile), loaded()
+	if err := keep(f.Cmdline); err != nil {
+		f.KeptError = err.Error()
+	}
 	if err := write(); err != nil {
 		f.WriteError = err.Error()
 	}

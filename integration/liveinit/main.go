@@ -27,7 +27,11 @@ func main() {
 		b = fmt.Appendf(nil, "marshal: %v", err)
 	}
 	fmt.Fprintf(console, "\n%s%s%s\n", livefacts.Begin, b, livefacts.End)
-	if slices.Contains(strings.Fields(text("/proc/cmdline")), livefacts.Stay) {
+	words := strings.Fields(text("/proc/cmdline"))
+	if slices.Contains(words, livefacts.Load) {
+		fmt.Fprintf(console, "liveinit: %v\n", load(console))
+	}
+	if slices.Contains(words, livefacts.Stay) {
 		bufio.NewScanner(console).Scan()
 	}
 	powerOff(console)

@@ -1,5 +1,6 @@
 // Package liveiso makes the small live ISOs of the tests: a few MB, in the layouts of KIWI NG, with
-// integration/liveinit as their /sbin/init. It needs mksquashfs, mkfs.ext4 and xorriso, and neither root nor mounts.
+// integration/liveinit as their /sbin/init. It needs mksquashfs, mkfs.ext4, xorriso and, for a partition table, mkfs.vfat, and
+// neither root nor mounts.
 package liveiso
 
 import (
@@ -53,6 +54,8 @@ type Config struct {
 	Arch string
 	// PadMiB is the size, in MiB, of a file of noise that makes the ISO larger; it lies behind the container.
 	PadMiB int
+	// Table is the partition table.
+	Table Table
 }
 
 // VolumeID is the ISO's, as KIWI sets it.
@@ -121,11 +124,15 @@ func (c Config) compose(ctx context.Context, work string, program []byte, iso st
 	if err := c.root(root, program); err != nil {
 		return err
 	}
-	return Pack(ctx, c.Layout, root, c.PadMiB, iso)
+	return c.pack(ctx, root, iso)
 }
 
-// Pack makes an ISO of the layout out of a folder with a root. Behind the container lies noise, padMiB MiB of it.
+// Pack makes a plain ISO of the layout out of a folder with a root. Behind the container lies noise, padMiB MiB of it.
 func Pack(ctx context.Context, layout Layout, root string, padMiB int, iso string) error {
+	return Config{Layout: layout, PadMiB: padMiB}.pack(ctx, root, iso)
+}
+
+func (c Config) pack(ctx context.Context, root, iso string) error {
 	work, err := os.MkdirTemp(filepath.Dir(iso), "work-")
 	if err != nil {
 		return err
@@ -137,7 +144,7 @@ func Pack(ctx context.Context, layout Layout, root string, padMiB int, iso strin
 		return err
 	}
 	container := filepath.Join(live, "squashfs.img")
-	switch layout {
+	switch c.Layout {
 	case RootfsImage:
 		err = rootfsImage(ctx, work, root, container)
 	case Squashfs:
@@ -150,15 +157,20 @@ func Pack(ctx context.Context, layout Layout, root string, padMiB int, iso strin
 	case NoRoot:
 		err = os.Rename(live, filepath.Join(tree, "boot"))
 	default:
-		err = fmt.Errorf("no such layout: %q", layout)
+		err = fmt.Errorf("no such layout: %q", c.Layout)
 	}
 	if err != nil {
 		return err
 	}
-	if err := noise(filepath.Join(tree, "padding"), padMiB<<20); err != nil {
+	if err := noise(filepath.Join(tree, "padding"), c.PadMiB<<20); err != nil {
 		return err
 	}
-	return run(exec.CommandContext(ctx, "xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", VolumeID, "-o", iso, tree))
+	table, err := c.Table.options(ctx, work)
+	if err != nil {
+		return err
+	}
+	args := append([]string{"-as", "mkisofs", "-quiet", "-R", "-V", VolumeID, "-o", iso}, table...)
+	return run(exec.CommandContext(ctx, "xorriso", append(args, tree)...))
 }
 
 // root makes the root's tree, which holds what a live system needs and the known file.
@@ -254,7 +266,7 @@ func random(size int) []byte {
 func run(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: install squashfs-tools, e2fsprogs and xorriso", err)
+		return fmt.Errorf("%w: install squashfs-tools, e2fsprogs, xorriso and dosfstools", err)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(string(out)))
