@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,22 +21,23 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "mkinitramfs:", err)
+	context.AfterFunc(ctx, stop)      // a second Ctrl-C ends the program at once
+	name := filepath.Base(os.Args[0]) // as installed, to be found in the manual
+	if err := run(ctx, name, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
-	config, do, err := parse(args)
+func run(ctx context.Context, name string, args []string) error {
+	config, do, err := parse(name, args)
 	if err != nil {
 		return err
 	}
 	if do.inspect != "" {
 		return inspect(os.Stdout, do.inspect)
 	}
-	config.Report = func(s string) { fmt.Fprintln(os.Stderr, "mkinitramfs:", s) }
+	config.Report = func(s string) { fmt.Fprintln(os.Stderr, name+":", s) }
 	if do.list {
 		m, err := initramfs.List(ctx, config)
 		if err != nil {
@@ -43,14 +45,36 @@ func run(ctx context.Context, args []string) error {
 		}
 		return m.WriteList(os.Stdout)
 	}
+	if err := originate(ctx, &config, do); err != nil {
+		return err
+	}
+	if do.prebuild {
+		return initramfs.Prebuild(ctx, config)
+	}
 	return build(ctx, config)
 }
 
-func build(ctx context.Context, config initramfs.Config) (err error) {
+// originate finds what the commands come from: those that are installed with this program, or else, and wherever others are asked
+// for, the source.
+func originate(ctx context.Context, config *initramfs.Config, do action) error {
+	if !do.compile && !do.prebuild {
+		program, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find the compiled commands: %w", err)
+		}
+		if config.Prebuilt, err = initramfs.FindPrebuilt(program); err != nil || config.Prebuilt != "" {
+			return err
+		}
+	}
+	var err error
 	if config.Source, err = initramfs.FindSource(config.Source); err != nil {
 		return err
 	}
 	config.Version, config.Committed = revision(ctx, config.Source)
+	return nil
+}
+
+func build(ctx context.Context, config initramfs.Config) error {
 	m, err := initramfs.Build(ctx, config)
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func TestParse(t *testing.T) {
 				c.Files = []initramfs.File{{Source: "a", Destination: "/a"}, {Source: "b", Destination: "/b"}}
 				c.Commands = append(c.Commands, "x", "y", "z")
 			},
+			wantDo: action{compile: true},
 		},
 		{
 			name: "from an ISO", in: []string{"-iso", "live.iso"},
@@ -49,6 +50,16 @@ func TestParse(t *testing.T) {
 				c.Firmware, c.SeparateFirmware, c.Microcode, c.Options, c.Arch = "fw", true, true, "ip=dhcp quiet", "arm64"
 			},
 		},
+		{
+			name: "from a checkout", in: []string{"-source", "src", "-init", "x/init"},
+			change: func(c *initramfs.Config) { c.Source, c.Init = "src", "x/init" },
+			wantDo: action{compile: true},
+		},
+		{
+			name: "for installing", in: []string{"-prebuild", "-o", "lib/liveboot"},
+			change: func(c *initramfs.Config) { c.Output = "lib/liveboot" },
+			wantDo: action{prebuild: true},
+		},
 		{name: "list", in: []string{"-list"}, change: func(*initramfs.Config) {}, wantDo: action{list: true}},
 		{name: "inspect", in: []string{"-inspect", "initrd"}, change: func(*initramfs.Config) {}, wantDo: action{inspect: "initrd"}},
 		{name: "both", in: []string{"-no-firmware", "-separate-firmware"}, wantErr: "choose one"},
@@ -56,7 +67,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, do, err := parse(tt.in)
+			got, do, err := parse("mkinitramfs", tt.in)
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("parse(%q) = %v, want error with %q", tt.in, err, tt.wantErr)

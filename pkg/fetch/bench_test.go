@@ -59,9 +59,9 @@ func BenchmarkThroughput(b *testing.B) {
 	b.SetBytes(benchSize)
 	for b.Loop() {
 		for range benchRounds {
-			ours := take(func() error { return save(b, address, digest, out) })
+			ours := take(func() error { return save(b, address, digest, out, 1) })
 			curlTook := take(shell(fmt.Sprintf("%s -sf -o %s %s", curl, out, address)))
-			bare := take(func() error { return save(b, address, Digest{}, out) })
+			bare := take(func() error { return save(b, address, Digest{}, out, 1) })
 			ddTook := take(shell(fmt.Sprintf("%s -sf %s | dd of=%s bs=32k 2>/dev/null && sha256sum %[3]s", curl, address, out)))
 			rate = append(rate, benchSize/ours/(1<<20))
 			dd, plain, undigested = append(dd, ddTook/ours), append(plain, curlTook/ours), append(undigested, curlTook/bare)
@@ -108,8 +108,8 @@ func benchImage(b *testing.B, name string) Digest {
 }
 
 // save writes beside reading, in blocks of a megabyte, as a device is filled.
-func save(b *testing.B, address string, digest Digest, out string) error {
-	s := source(address)
+func save(b *testing.B, address string, digest Digest, out string, connections int) error {
+	s := lanesOf(connections, address)
 	s.Digest = digest
 	stream, err := Open(b.Context(), s, Environment{Roots: b.TempDir()})
 	if err != nil {
@@ -177,4 +177,36 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkConnections compares four connections with one where nothing is lost and one is as fast as can be: with SHA-256 and without a digest.
+func BenchmarkConnections(b *testing.B) {
+	dir, err := os.MkdirTemp("/dev/shm", "bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { os.RemoveAll(dir) })
+	digest := benchImage(b, filepath.Join(dir, "image"))
+	address, out := benchServer(b, dir)+"/image", filepath.Join(dir, "out")
+	take := func(digest Digest, connections int) float64 {
+		began := time.Now()
+		if err := save(b, address, digest, out, connections); err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(began)
+		if err := os.Remove(out); err != nil {
+			b.Fatal(err)
+		}
+		return took.Seconds()
+	}
+	var verified, plain []float64
+	b.SetBytes(benchSize)
+	for b.Loop() {
+		for range benchRounds {
+			verified = append(verified, take(digest, 1)/take(digest, 4))
+			plain = append(plain, take(Digest{}, 1)/take(Digest{}, 4))
+		}
+	}
+	b.ReportMetric(median(verified), "x-one")
+	b.ReportMetric(median(plain), "no-digest-x-one")
 }

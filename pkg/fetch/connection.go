@@ -16,15 +16,14 @@ type connection struct {
 	cancel context.CancelCauseFunc
 	guard  *guard
 
-	rate  int64 // highest, in bytes per second; 0: any
-	began time.Time
-	got   int64 // bytes
+	pacer *pacer // nil: as fast as it can
+	got   int64  // bytes
 }
 
 // open asks for a file, under the guard that the options ask for.
 func open(ctx context.Context, f wire.File, p wire.Position, o Options) (*connection, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	c := &connection{ctx: ctx, cancel: cancel, guard: newGuard(o.SpeedTime, o.SpeedLimit, cancel), rate: o.LimitRate, began: time.Now()}
+	c := &connection{ctx: ctx, cancel: cancel, guard: newGuard(o.SpeedTime, o.SpeedLimit, cancel), pacer: newPacer(o.LimitRate)}
 	c.guard.start()
 	body, err := f.Open(ctx, p)
 	c.guard.stop(1) // the answer counts
@@ -34,6 +33,7 @@ func open(ctx context.Context, f wire.File, p wire.Position, o Options) (*connec
 		return nil, err
 	}
 	c.Body = body
+	c.guard.total = 0 // the way to the first byte says nothing about those that follow
 	return c, nil
 }
 
@@ -47,9 +47,9 @@ func (c *connection) reason(err error) error {
 
 // Read reads the file on, not faster than it may.
 func (c *connection) Read(p []byte) (int, error) {
-	if c.rate > 0 {
-		p = p[:min(int64(len(p)), max(1, c.rate/paceParts))]
-		if err := c.pace(); err != nil {
+	if c.pacer != nil {
+		p = p[:min(len(p), c.pacer.part)]
+		if err := c.pacer.wait(c.ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -57,23 +57,16 @@ func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.Body.Read(p)
 	c.guard.stop(n)
 	c.got += int64(n)
+	c.pacer.read(n)
 	if err != nil && err != io.EOF {
 		err = c.reason(err)
 	}
 	return n, err
 }
 
-// paceParts is in how many parts the bytes of a second are read, so that the network sees a steady rate.
-const paceParts = 20
-
-// pace waits until the bytes that were read have taken their time.
-func (c *connection) pace() error {
-	due := c.began.Add(time.Duration(float64(c.got) / float64(c.rate) * float64(time.Second)))
-	wait := time.Until(due)
-	if wait <= 0 {
-		return nil
-	}
-	return sleep(c.ctx, wait)
+// slow reports whether the server was waited for so long that several connections may be faster.
+func (c *connection) slow() bool {
+	return c.got >= probe && float64(c.got) < fast*c.guard.total.Seconds()
 }
 
 // Close gives the connection up.

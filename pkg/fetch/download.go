@@ -24,6 +24,8 @@ type download struct {
 	mirrors []*mirror
 	current *mirror // gave the last bytes; nil before the first
 	conn    *connection
+	lanes   *lanes // read ahead; nil if nothing does
+	alone   bool   // what several connections brought was wrong: no more of them
 
 	// What is being read. A generation is what is read from one beginning on.
 	generation int
@@ -62,13 +64,18 @@ func (d *download) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for d.err == nil {
-		if d.conn == nil {
-			d.err = d.connect()
+		if d.conn == nil && !d.lanes.await(d.offset.Load()) {
+			if d.err = d.connect(); d.err == nil {
+				d.spread()
+			}
 			continue
 		}
 		if r := d.restart; r != nil {
 			d.restart, r.Size = nil, d.size
 			return 0, r
+		}
+		if d.conn != nil && d.lanes == nil {
+			d.spread()
 		}
 		n, err := d.receive(p)
 		if n > 0 {
@@ -81,7 +88,7 @@ func (d *download) Read(p []byte) (int, error) {
 	return 0, d.err
 }
 
-// receive reads from the connection what is still to come, and ends the download when that is all.
+// receive reads what is still to come, and ends the download when that is all.
 func (d *download) receive(p []byte) (int, error) {
 	offset := d.offset.Load()
 	if d.size >= 0 {
@@ -90,7 +97,7 @@ func (d *download) receive(p []byte) (int, error) {
 	var n int
 	var err error
 	if len(p) > 0 {
-		n, err = d.conn.Read(p)
+		n, err = d.next(p, offset)
 	}
 	if n > 0 {
 		offset += int64(n)
@@ -121,7 +128,7 @@ func (d *download) receive(p []byte) (int, error) {
 
 // lost takes note of a connection that ended too early.
 func (d *download) lost(err error) {
-	d.unwaited = d.conn.got >= quick && d.round == 0
+	d.unwaited = d.conn != nil && d.conn.got >= quick && d.round == 0
 	d.hangUp()
 	if d.ctx.Err() == nil {
 		d.blame(d.current, err)
@@ -138,12 +145,14 @@ func (d *download) hangUp() {
 // finish decides whether what was read is the image.
 func (d *download) finish() {
 	d.hangUp()
+	d.stopLanes()
 	err := d.digest.check(d.want)
 	if err == nil {
 		d.err = io.EOF
 		return
 	}
-	// What was put together of two files may be right if it comes from one.
+	// What was put together of two files may be right if it comes from one, and over one connection.
+	d.alone = true
 	if !d.patched {
 		d.blame(d.current, err)
 	}
@@ -157,6 +166,7 @@ func (d *download) finish() {
 // beginAnew forgets what was read. The next connection is the first of a new generation.
 func (d *download) beginAnew(m *mirror, cause error) {
 	lost := d.offset.Load()
+	d.stopLanes()
 	d.digest.stop()
 	d.digest, d.patched, d.etag = nil, false, ""
 	d.want = d.source.Digest
@@ -218,6 +228,7 @@ func (d *download) place() URL {
 func (d *download) close() {
 	d.cancel()
 	d.hangUp()
+	d.stopLanes()
 	d.digest.stop()
 	d.digest = nil
 	if d.err == nil {

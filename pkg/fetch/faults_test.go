@@ -2,10 +2,12 @@ package fetch
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
 )
@@ -74,29 +76,47 @@ func TestFaults(t *testing.T) {
 
 // TestNeverWrong: whatever goes wrong, what was read is a whole file of the server, or there is an error.
 func TestNeverWrong(t *testing.T) {
+	for _, connections := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d connections", connections), func(t *testing.T) { neverWrong(t, connections) })
+	}
+}
+
+func neverWrong(t *testing.T, connections int) {
 	files := []fetchtest.File{strong, dated, bare, changed, longer, {Data: noise(9, 3), ETag: `"short"`}}
-	var whole int
+	var whole, helped int
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		in(t, func(t *testing.T, network *fetchtest.Network) {
 			served := []fetchtest.File{files[random.IntN(len(files))]}
 			var answers []fetchtest.Answer
-			for range random.IntN(8) {
+			for range random.IntN(8) + 2*connections - 2 {
 				a := randomAnswer(random)
-				if random.IntN(4) == 0 {
+				if connections > 1 {
+					a.Pause = time.Duration(random.IntN(20)) * time.Millisecond
+				}
+				if random.IntN(4*connections) == 0 {
 					f := files[random.IntN(len(files))]
 					a.File = &f
 					served = append(served, f)
 				}
 				answers = append(answers, a)
 			}
-			network.Server("h", served[0], answers...)
+			first := network.Server("h", served[0], answers...)
+			first.Most = random.IntN(5)
 			network.Server("g", served[random.IntN(len(served))], randomAnswer(random))
 			s := source("http://h/image", "http://g/image")
+			s.Connections, s.MaxTime = connections, 6*time.Hour
 			if random.IntN(2) == 0 {
 				s.Digest = digestOf(image)
 			}
-			c, err := get(t, s, Environment{connect: network.Dial})
+			c, err := get(t, s, Environment{connect: network.Dial, pieceSize: 1 + random.Int64N(int64(len(image))/8), eager: true})
+			if first.Busiest() > 1 {
+				helped++
+			}
+			var endless *MaxTimeError
+			if errors.As(err, &endless) {
+				t.Errorf("seed %d: the download found no end; its last steps: %v", seed, c.all[max(0, len(c.all)-10):])
+			}
 			if err != nil {
 				return
 			}
@@ -112,6 +132,9 @@ func TestNeverWrong(t *testing.T) {
 	if whole < 100 {
 		t.Errorf("%d of 200 downloads came to a good end, want most of them: nothing was tried", whole)
 	}
+	if connections > 1 && helped < 30 {
+		t.Errorf("%d of 200 downloads had more than one connection at a time: nothing was tried", helped)
+	}
 }
 
 func randomAnswer(random *rand.Rand) fetchtest.Answer {
@@ -119,6 +142,7 @@ func randomAnswer(random *rand.Rand) fetchtest.Answer {
 		Break:    fetchtest.Break(random.IntN(5)),
 		At:       []int{0, 1, 2, 3, len(image) / 2, len(image) - 1, random.IntN(len(image))}[random.IntN(7)],
 		NoRanges: random.IntN(3) == 0,
+		Beyond:   random.IntN(3) == 0,
 	}
 	switch random.IntN(8) {
 	case 0:

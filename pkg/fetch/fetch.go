@@ -27,6 +27,11 @@ type Source struct {
 	Digest Digest
 	// Signature verifies the file that holds the digest. If it is not nil there must be such a file, and it must be signed.
 	Signature Verifier
+	// Connections is how many download at once, up to MaxConnections, where a server serves ranges over HTTP and there is a strong validator
+	// or a digest; 0 means 1. They help where packets are lost, and are used where the
+	// first is slow. Each takes up to 8 MiB of memory. They are of HTTP/1.1: all streams of HTTP/2
+	// share one connection. Options.SpeedLimit and Options.LimitRate are of all together.
+	Connections int
 	// Options say how to ask.
 	Options
 }
@@ -48,6 +53,10 @@ type Environment struct {
 
 	// connect takes the place of the network in tests.
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
+	// pieceSize takes the place of the constant in tests.
+	pieceSize int64
+	// eager spreads the work over several connections without a look at how fast the first one is, for tests.
+	eager bool
 }
 
 // DefaultStall leaves a congested network time to recover, but not a person at the console time to give up hope.
@@ -112,7 +121,9 @@ func (s *Stream) begin() error {
 	d := s.download
 	for {
 		if d.conn == nil && d.err == nil {
-			d.err = d.connect()
+			if d.err = d.connect(); d.err == nil {
+				d.spread()
+			}
 		}
 		if d.err != nil && d.err != io.EOF {
 			return d.err

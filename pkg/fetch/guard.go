@@ -15,6 +15,7 @@ type guard struct {
 	began  time.Time
 	waited time.Duration // in this window, before began
 	got    int64         // bytes in this window
+	total  time.Duration // waited, in all
 }
 
 // newGuard calls cancel with a *StallError when less than limit arrives within window. It does not run yet.
@@ -34,7 +35,9 @@ func (g *guard) start() {
 // stop is called when n bytes came.
 func (g *guard) stop(n int) {
 	g.timer.Stop()
-	g.waited += time.Since(g.began)
+	took := time.Since(g.began)
+	g.waited += took
+	g.total += took
 	g.got += int64(n)
 	if enough := max(1, int64(float64(g.limit)*g.window.Seconds())); g.got >= enough || g.waited >= g.window {
 		g.waited, g.got = 0, 0

@@ -11,6 +11,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/console"
+	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/curl"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/overlay"
@@ -76,6 +77,18 @@ func imageParameters() []Parameter {
 			Key: "rd.liveboot.key", Form: "=<key>|<path>",
 			Doc: "Public key of minisign, signify (`RW…`) or, as a file in the initramfs, also OpenPGP: `<url>.sha256` must exist and be signed by it (`.minisig`, `.sig`, `.asc` behind its name). Without it, keys in `/etc/liveboot/keys` of the initramfs mean the same.",
 			set: text(func(p *Plan) *string { return &p.Key }),
+		},
+		{
+			Key: "rd.liveboot.connections", Form: "=<1 to 8>", Default: "1",
+			Doc: "Download over so many connections at once, where the way to the server loses packets. HTTP and HTTPS only, and only from a server that serves ranges.",
+			set: func(p *Plan, w cmdline.Param) error {
+				n, err := strconv.Atoi(w.Value)
+				if err != nil || n < 1 || n > fetch.MaxConnections {
+					return fmt.Errorf("want a number from 1 to %d", fetch.MaxConnections)
+				}
+				p.Image.Connections = n
+				return nil
+			},
 		},
 		{
 			Key: "rd.kiwi.live.curl_options", Form: "=<option>[,<option>…]", Secret: true,

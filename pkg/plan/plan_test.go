@@ -63,6 +63,7 @@ func TestParse(t *testing.T) {
 		{"curl's options", "rd.kiwi.live.curl_options=-k,--connect-timeout,7,-u,user:pw", with(func(p *Plan) {
 			p.Image.Insecure, p.Image.ConnectTimeout, p.Image.User = true, 7*time.Second, "user:pw"
 		})},
+		{"connections", "rd.liveboot.connections=4", with(func(p *Plan) { p.Image.Connections = 4 })},
 		{"key", "rd.liveboot.key=/etc/key.pub", with(func(p *Plan) { p.Key = "/etc/key.pub" })},
 		{"last one wins", "ramdisk_size=1 ramdisk_size=4096", with(func(p *Plan) { p.Target.RAMDiskSize = 4096 << 10 })},
 		{"one interface", "ip=enp3s0:dhcp", with(func(p *Plan) { p.Network.Interfaces = []network.Interface{dhcp("enp3s0")} })},
@@ -205,6 +206,8 @@ func TestParseErrors(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"no image", "quiet", "no image: add root=live:http://"},
 		{"mistyped verification", image + "rd.liveboot.sha265=00", "unknown option rd.liveboot.sha265: did you mean rd.liveboot.sha256?"},
+		{"no connection", image + "rd.liveboot.connections=0", "want a number from 1 to 8"},
+		{"too many connections", image + "rd.liveboot.connections=9", "want a number from 1 to 8"},
 		{"bad digest", image + "rd.liveboot.sha256=00", "has 2 hexadecimal digits, want 64"},
 		{"two digests", image + "rd.liveboot.sha256=" + sha256 + " rd.liveboot.sha256=" + strings.Repeat("0", 64), "two digests for one image"},
 		{"bad fragment", "root=live:http://h/i#part", "want #sha256=<hex>"},
@@ -326,7 +329,7 @@ func TestFieldsReached(t *testing.T) {
 		"rd.liveboot.handoff": "only its default is built",
 	}
 	value := map[string]string{
-		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "ramdisk_size": "4096",
+		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "rd.liveboot.connections": "4", "ramdisk_size": "4096",
 		"rd.kiwi.live.system": "/dev/sda", "ip": "eth7:dhcp", "BOOTIF": "01-02-03-04-05-06-07", "nameserver": "1.2.3.4", "rd.peerdns": "0",
 		"gateway": "192.0.2.1", "netmask": "24", "rd.route": "198.51.100.0/24:192.0.2.1", "ifname": "lan:02:03:04:05:06:07", "net.ifnames": "0",
 		"net.naming-scheme": "v255", "vlan": "vlan5:eth0", "bond": "bond0", "team": "team0:eth0", "bridge": "br0:eth0", "rd.net.dhcp.retry": "2",

@@ -57,6 +57,8 @@ type Answer struct {
 	Header map[string]string
 	// NoRanges sends the whole file whatever was asked for.
 	NoRanges bool
+	// Beyond sends all that follows the first byte of a range, whatever its last one is.
+	Beyond bool
 	// Break ends the body at the byte At of the file: what comes before At is sent.
 	Break Break
 	At    int
@@ -71,12 +73,18 @@ type Server struct {
 	Beside, WithFile map[string][]byte
 	// Busy is how often the server answers 503 when it is asked for a file beside.
 	Busy map[string]int
+	// From are answers to requests that begin at a byte of the file, given once and before all others.
+	From map[int]Answer
+	// Most is how many requests of the file are answered at a time; others get 503 with Retry-After. 0 means any number.
+	Most int
 
 	mutex    sync.Mutex
 	file     File
 	answers  []Answer
 	always   bool
 	requests []*http.Request
+	serving  int
+	busiest  int
 	closing  chan struct{}
 }
 
@@ -117,6 +125,20 @@ func (s *Server) close() {
 // Image is the address of the file.
 func (s *Server) Image() string { return s.URL + "/image" }
 
+// Busiest returns how many requests of the file were answered at the same time.
+func (s *Server) Busiest() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.busiest
+}
+
+// served ends what next began.
+func (s *Server) served() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.serving--
+}
+
 // Requests returns those of the file up to now.
 func (s *Server) Requests() []*http.Request {
 	s.mutex.Lock()
@@ -129,7 +151,11 @@ func (s *Server) next(r *http.Request) (Answer, File) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	var a Answer
-	if len(s.answers) > 0 {
+	first, _ := asked(r)
+	if from, ok := s.From[first]; ok {
+		delete(s.From, first)
+		a = from
+	} else if len(s.answers) > 0 {
 		a = s.answers[0]
 		if !s.always {
 			s.answers = s.answers[1:]
@@ -140,6 +166,11 @@ func (s *Server) next(r *http.Request) (Answer, File) {
 		maps.Copy(s.Beside, s.WithFile)
 	}
 	s.requests = append(s.requests, r)
+	if s.serving++; s.Most > 0 && s.serving > s.Most {
+		a = Answer{Status: http.StatusServiceUnavailable, Header: map[string]string{"Retry-After": "3"}}
+	} else {
+		s.busiest = max(s.busiest, s.serving)
+	}
 	return a, s.file
 }
 
@@ -150,6 +181,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a, file := s.next(r)
+	defer s.served()
 	switch {
 	case a.Refuse:
 		reset(w)
@@ -207,13 +239,16 @@ func setHeader(w http.ResponseWriter, a Answer) {
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file File) {
 	size := len(file.Data)
-	first, status := s.begin(r, a, file)
+	first, end, status := s.begin(r, a, file)
 	if first >= size && size > 0 {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 		return
 	}
 	h := w.Header()
+	if !a.NoRanges {
+		h.Set("Accept-Ranges", "bytes")
+	}
 	if file.ETag != "" {
 		h.Set("ETag", file.ETag)
 	}
@@ -221,11 +256,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file Fi
 		h.Set("Last-Modified", file.Modified.UTC().Format(http.TimeFormat))
 	}
 	if status == http.StatusPartialContent {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, size-1, size))
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, end-1, size))
 	}
-	last := size
+	last := end
 	if a.Break != Whole {
-		last = max(first, min(a.At, size))
+		last = max(first, min(a.At, end))
+	}
+	if a.Break == Silence && status == http.StatusPartialContent && last == end {
+		a.Break = Whole // the client has all that it asked for, and may ask again, while nobody would listen
 	}
 	switch a.Break {
 	case EndOfConnection:
@@ -233,24 +271,40 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file Fi
 		return
 	case EndOfChunks:
 	default:
-		h.Set("Content-Length", strconv.Itoa(size-first))
+		h.Set("Content-Length", strconv.Itoa(end-first))
 	}
 	setHeader(w, a)
 	w.WriteHeader(status)
 	s.body(w, r, a, file.Data[first:last])
 }
 
-// begin returns the first byte that is sent, and the status.
-func (s *Server) begin(r *http.Request, a Answer, file File) (int, int) {
-	var first int
-	if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &first); err != nil || a.NoRanges {
-		return 0, http.StatusOK
+// begin returns the first byte that is sent, the one behind the last, and the status.
+func (s *Server) begin(r *http.Request, a Answer, file File) (first, end, status int) {
+	size := len(file.Data)
+	first, last := asked(r)
+	if first < 0 || a.NoRanges {
+		return 0, size, http.StatusOK
 	}
 	if condition := r.Header.Get("If-Range"); condition != "" && condition != file.ETag &&
 		(file.Modified.IsZero() || condition != file.Modified.UTC().Format(http.TimeFormat)) {
-		return 0, http.StatusOK
+		return 0, size, http.StatusOK
 	}
-	return first, http.StatusPartialContent
+	if last < 0 || last >= size || a.Beyond {
+		last = size - 1
+	}
+	return first, last + 1, http.StatusPartialContent
+}
+
+// asked returns the first and the last byte of the range that is asked for, each negative where it is not there.
+func asked(r *http.Request) (first, last int) {
+	n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &first, &last)
+	if n < 1 {
+		return -1, -1
+	}
+	if n < 2 {
+		return first, -1
+	}
+	return first, last
 }
 
 const block = 16 << 10

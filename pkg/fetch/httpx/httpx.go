@@ -53,18 +53,12 @@ type Options struct {
 type File struct {
 	target  *url.URL
 	options Options
-	tls     *tls.Config
-	trust   func() error
+	trust   func() (*x509.CertPool, error)
 }
 
 // New returns the resource at target. Nothing is asked yet.
 func New(target *url.URL, o Options) *File {
-	f := &File{target: target, options: o, tls: o.TLS.Clone()}
-	f.trust = sync.OnceValue(func() (err error) {
-		f.tls.RootCAs, err = o.Roots()
-		return err
-	})
-	return f
+	return &File{target: target, options: o, trust: sync.OnceValues(o.Roots)}
 }
 
 // readBuffer holds what arrives between two calls of Read. What is written to the device comes in larger blocks, which are read
@@ -73,10 +67,14 @@ const readBuffer = 256 << 10
 
 // Open asks for the resource from p on.
 func (f *File) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
-	client, err := f.client()
+	client, err := f.client(single)
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, client, p)
+}
+
+func (f *File) open(ctx context.Context, client *http.Client, p wire.Position) (*wire.Body, error) {
 	request, err := f.request(ctx, p)
 	if err != nil {
 		return nil, err
@@ -108,8 +106,8 @@ func (f *File) request(ctx context.Context, p wire.Position) (*http.Request, err
 		}
 	}
 	f.identify(request)
-	if p.Offset > 0 {
-		request.Header.Set("Range", rangeFrom(p.Offset))
+	if p.Part() {
+		request.Header.Set("Range", rangeOf(p))
 		if validator := ifRange(p.Validator); validator != "" {
 			request.Header.Set("If-Range", validator)
 		}
@@ -142,49 +140,6 @@ func (f *File) identify(request *http.Request) {
 	request.Header.Set("Accept-Encoding", "identity")
 }
 
-// client returns a client whose connection ends with the answer: a second request on a connection that went dead would be
-// stuck there, too.
-func (f *File) client() (*http.Client, error) {
-	proxy := func(u *url.URL) *url.URL {
-		if f.options.Proxy == nil {
-			return nil
-		}
-		return f.options.Proxy(u)
-	}
-	need := func(u *url.URL) error {
-		if p := proxy(u); u.Scheme == "https" || p != nil && p.Scheme == "https" {
-			return f.trust()
-		}
-		return nil
-	}
-	first := f.target
-	if f.options.Gateway != nil {
-		first = f.options.Gateway
-	}
-	if err := need(first); err != nil {
-		return nil, err
-	}
-	transport := &http.Transport{
-		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL), nil },
-		DialContext:         f.options.Dial,
-		TLSClientConfig:     f.tls,
-		TLSHandshakeTimeout: f.options.HandshakeTimeout,
-		ForceAttemptHTTP2:   true,
-		DisableCompression:  true,
-		DisableKeepAlives:   true,
-		ReadBufferSize:      readBuffer,
-		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
-			if answer.StatusCode == http.StatusOK {
-				return nil
-			}
-			return &StatusError{Code: answer.StatusCode, Status: answer.Status, After: retryAfter(answer.Header, time.Now()), Proxy: true}
-		},
-	}
-	return &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
-		return f.redirect(r, via, need)
-	}}, nil
-}
-
 // answer makes a body of a response, or tells what is wrong with it.
 func (f *File) answer(response *http.Response, p wire.Position) (*wire.Body, error) {
 	header := response.Header
@@ -203,11 +158,11 @@ func (f *File) answer(response *http.Response, p wire.Position) (*wire.Body, err
 		body.Size = response.ContentLength
 		// A body of HTTP/1 with neither a length nor chunks ends with the connection (RFC 9112 section 6.3).
 		body.Unframed = body.Size < 0 && response.ProtoMajor == 1 && len(response.TransferEncoding) == 0
-	case response.StatusCode == http.StatusPartialContent && p.Offset > 0:
+	case response.StatusCode == http.StatusPartialContent && p.Part():
 		if err := partial(body, response, p); err != nil {
 			return nil, err
 		}
-	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable && p.Offset > 0:
+	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable && p.Part():
 		return nil, &wire.RangeError{Offset: p.Offset, Answer: response.Status}
 	case f.options.NoRedirects && response.StatusCode >= 300 && response.StatusCode < 400:
 		return nil, &RedirectError{"the server redirects to " + locationOf(response) + ", and redirects were not to be followed"}

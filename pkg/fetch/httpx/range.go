@@ -10,7 +10,13 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
-func rangeFrom(offset int64) string { return fmt.Sprintf("bytes=%d-", offset) }
+// rangeOf returns the value of Range (RFC 9110 section 14.2): the last byte is named, and included.
+func rangeOf(p wire.Position) string {
+	if p.Length == 0 {
+		return fmt.Sprintf("bytes=%d-", p.Offset)
+	}
+	return fmt.Sprintf("bytes=%d-%d", p.Offset, p.Offset+p.Length-1)
+}
 
 // ifRange returns the value of If-Range (RFC 9110 section 13.1.5).
 func ifRange(v wire.Validator) string {

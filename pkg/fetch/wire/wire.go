@@ -15,14 +15,32 @@ type File interface {
 	Open(ctx context.Context, p Position) (*Body, error)
 }
 
+// Ranged is a File at a server that can be asked for a part of it, several times by one connection.
+type Ranged interface {
+	File
+	// Session is for requests one after the other. Nothing is asked yet.
+	Session() Session
+}
+
+// A Session is a File that keeps its connection until it is closed. It may be used again then.
+type Session interface {
+	File
+	io.Closer
+}
+
 // A Position is where to begin.
 type Position struct {
 	// Offset in bytes from the beginning of the file.
 	Offset int64
+	// Length in bytes of what is wanted; 0 for all that follows. What a server sends may be longer or shorter. Only a Ranged file heeds it.
+	Length int64
 	// Validator is that of the file whose bytes before Offset are there already; the zero Validator where it is not known. A server that
 	// can compare it is asked to send the whole file if it holds another one now.
 	Validator Validator
 }
+
+// Part reports whether something else than the whole file is asked for.
+func (p Position) Part() bool { return p.Offset > 0 || p.Length > 0 }
 
 // A Body is a file that is being read.
 type Body struct {
