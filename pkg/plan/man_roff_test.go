@@ -44,7 +44,7 @@ var (
 
 // inline is a line of Markdown: code in bold, with placeholders in italics, and emphasis in italics.
 func inline(s string) string {
-	s = strings.NewReplacer(`\|`, "|", "&lt;", "<", "&gt;", ">").Replace(s)
+	s = strings.NewReplacer(`\|`, "|", "&lt;", "<", "&gt;", ">", "…", "...").Replace(s)
 	var b strings.Builder
 	for s != "" {
 		at := piece.FindStringIndex(s)
