@@ -24,6 +24,8 @@ func roff(s string) string {
 			b.WriteString(`\(ga`)
 		case r == '\'':
 			b.WriteString(`\(aq`)
+		case r == '…':
+			b.WriteString("...") // which every locale has
 		case r > '~':
 			fmt.Fprintf(&b, `\[u%04X]`, r)
 		default:
@@ -44,7 +46,7 @@ var (
 
 // inline is a line of Markdown: code in bold, with placeholders in italics, and emphasis in italics.
 func inline(s string) string {
-	s = strings.NewReplacer(`\|`, "|", "&lt;", "<", "&gt;", ">", "…", "...").Replace(s)
+	s = strings.NewReplacer(`\|`, "|", "&lt;", "<", "&gt;", ">").Replace(s)
 	var b strings.Builder
 	for s != "" {
 		at := piece.FindStringIndex(s)

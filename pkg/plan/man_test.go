@@ -92,7 +92,8 @@ func TestRoff(t *testing.T) {
 		{"emphasis", "the *first* one", `the \fIfirst\fR one`},
 		{"link", "see [the page](docs/x.md)", "see the page"},
 		{"not a request", ".sig", `\&.sig`},
-		{"beyond ASCII", "a … b", `a \[u2026] b`},
+		{"beyond ASCII", "a é b", `a \[u00E9] b`},
+		{"what follows", "a …", "a ..."},
 		{"backslash", `C:\`, `C:\e`},
 		{"bar of a table", "`a\\|b`", `\fBa|b\fR`},
 	} {
