@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -26,11 +27,19 @@ type fake struct {
 	// kept are file systems that are in use without a mount.
 	kept       []string
 	unreadable bool
-	done       []string
+	log        *transcript
+}
+
+// A transcript may be written by a call that was given up, too.
+type transcript struct {
+	mu   sync.Mutex
+	done []string
 }
 
 func (f *fake) note(format string, args ...any) {
-	f.done = append(f.done, fmt.Sprintf(format, args...))
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	f.log.done = append(f.log.done, fmt.Sprintf(format, args...))
 }
 
 func (f *fake) mountinfo() (string, error) {
@@ -94,6 +103,7 @@ func (f *fake) kill(all bool) int {
 // shutDown runs the machine down and returns what was done, and how long it took.
 func (f *fake) shutDown(t *testing.T) (done []string, took time.Duration) {
 	t.Helper()
+	f.log = new(transcript)
 	synctest.Test(t, func(t *testing.T) {
 		tick, end := make(chan struct{}, 1), make(chan struct{})
 		go func() {
@@ -136,7 +146,9 @@ func (f *fake) shutDown(t *testing.T) (done []string, took time.Duration) {
 		}
 		took = time.Since(start)
 	})
-	return f.done, took
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	return slices.Clone(f.log.done), took
 }
 
 // liveMounts is a live system after the pivot, as small as it can be.
