@@ -12,13 +12,13 @@ import (
 // sysfsSector is the unit of start and size in sysfs whatever the device's sectors are, Documentation/ABI/stable/sysfs-block.
 const sysfsSector = 512
 
-// ignored are the kernel's names of what is no disk that anybody keeps data on: memory, files, and floppies, which take seconds to say that
+// ignored returns the kernel's names of what is no disk that anybody keeps data on: memory, files, and floppies, which take seconds to say that
 // there is none.
-var ignored = []string{"loop", "ram", "zram", "fd"}
+func ignored() []string { return []string{"loop", "ram", "zram", "fd"} }
 
 // isIgnored says whether a name is one of those with a number.
 func isIgnored(name string) bool {
-	return slices.Contains(ignored, strings.TrimRight(name, "0123456789"))
+	return slices.Contains(ignored(), strings.TrimRight(name, "0123456789"))
 }
 
 // A unit is a disk with its partitions, as sysfs has them.
