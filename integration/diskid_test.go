@@ -1,12 +1,10 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -113,10 +111,7 @@ func askForDisks(t *testing.T, s shelf) report.Disks {
 		c.Extra = append(c.Extra, "-device", device)
 	}
 	c.Append = []string{"console=ttyS0", "quiet", "panic=-1", fmt.Sprintf("%s%d", report.DiskCount, count)}
-	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
-	t.Cleanup(cancel)
-	m := &machine{VM: qemu.Start(t, c), t: t, ctx: ctx}
-	r, err := report.ParseDisks(m.see(report.Line(), regexp.MustCompile(`udevguest FAILED.*`)).Groups[1])
+	r, err := report.ParseDisks(udevReport(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}

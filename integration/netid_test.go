@@ -98,14 +98,20 @@ func askGuest(t *testing.T, b board) []report.Link {
 		}
 		c.Extra = append(c.Extra, "-device", card.device+",mac="+mac(i)+rom)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
-	t.Cleanup(cancel)
-	m := &machine{VM: qemu.Start(t, c), t: t, ctx: ctx}
-	links, err := report.Parse(m.see(report.Line(), regexp.MustCompile(`udevguest FAILED.*`)).Groups[1])
+	links, err := report.Parse(udevReport(t, c))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return links
+}
+
+// udevReport starts a guest with udev and returns the JSON that it reports.
+func udevReport(t *testing.T, c qemu.Config) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
+	t.Cleanup(cancel)
+	m := &machine{VM: qemu.Start(t, c), t: t, ctx: ctx}
+	return m.see(report.Line(), regexp.MustCompile(`udevguest FAILED.*`)).Groups[1]
 }
 
 // expressBoard has root ports, a bridge to PCI behind one, a second root bus, and a USB controller with a hub.

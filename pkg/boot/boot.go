@@ -251,7 +251,7 @@ func (b *run) mountOverlay(root *live.Root, from medium) (string, string, error)
 		case err == nil:
 			kept = fmt.Sprintf("kept on %s (%s)", from.layer.Device, from.layer.FileSystem)
 		case b.plan.Overlay.Persistence == overlay.PersistentIfPossible:
-			b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+			b.warnNotKept(err)
 		default:
 			return "", "", err
 		}

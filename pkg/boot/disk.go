@@ -97,12 +97,9 @@ func (b *run) decide(ctx context.Context) (inspected, string, error) {
 	if err != nil {
 		return inspected{}, "", err
 	}
-	part := d
-	if d.Disk != "" {
-		// A live image's label is that of its first partition too.
-		if d, err = b.waitForDisk(ctx, d.Disk); err != nil {
-			return inspected{}, "", err
-		}
+	part := d // a live image's label is that of its first partition too
+	if d, err = b.wholeDisk(ctx, d); err != nil {
+		return inspected{}, "", err
 	}
 	found, err := b.look(d)
 	if err != nil && reset && part.Disk == "" {
@@ -200,6 +197,19 @@ func (b *run) waitForDisk(ctx context.Context, name string) (disk.Device, error)
 	return b.Disks.Wait(patience, name, func(there []disk.Device) { b.ui.Debugf("waiting for %s; there are %v", name, there) })
 }
 
+// wholeDisk returns d, or the disk that d is a partition of.
+func (b *run) wholeDisk(ctx context.Context, d disk.Device) (disk.Device, error) {
+	if d.Disk == "" {
+		return d, nil
+	}
+	return b.waitForDisk(ctx, d.Disk)
+}
+
+// warnNotKept says why what the live system writes is lost at its end, where that is no reason to stop.
+func (b *run) warnNotKept(err error) {
+	b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+}
+
 func geometry(d disk.Device) partition.Disk {
 	return partition.Disk{Size: d.Size, SectorSize: d.SectorSize}
 }
@@ -291,7 +301,7 @@ func (b *run) finish(ctx context.Context, writer io.Closer, job *deploy.Deployme
 		return "", err
 	}
 	if err := job.LayerDropped(); err != nil {
-		b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		b.warnNotKept(err)
 		b.plan.Overlay.Persistence = overlay.Volatile
 	}
 	return fmt.Sprintf("%s holds the live image%s", d.Path, compared), nil
@@ -337,7 +347,7 @@ func (b *run) mediumOn(ctx context.Context, found inspected) (medium, error) {
 		case err == nil:
 			m.layer = layer
 		case b.plan.Overlay.Persistence == overlay.PersistentIfPossible:
-			b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+			b.warnNotKept(err)
 		default:
 			return m, &StageError{plan.Overlay, err}
 		}

@@ -72,12 +72,9 @@ func (b *run) findLocal(ctx context.Context) (localImage, string, error) {
 
 // withPlace returns the disk d, or the one that d is a partition of, on which a writable layer goes behind the image.
 func (b *run) withPlace(ctx context.Context, d disk.Device) (inspected, error) {
-	if d.Disk != "" {
-		whole, err := b.waitForDisk(ctx, d.Disk)
-		if err != nil {
-			return inspected{}, err
-		}
-		d = whole
+	d, err := b.wholeDisk(ctx, d)
+	if err != nil {
+		return inspected{}, err
 	}
 	if d.ReadOnly {
 		return inspected{}, fmt.Errorf("%s cannot be written to", name(d))
@@ -107,7 +104,7 @@ func (b *run) kept(err error) error {
 		return nil
 	}
 	if b.plan.Overlay.Persistence == overlay.PersistentIfPossible {
-		b.ui.Warnf("nothing that the live system writes is kept: %v", err)
+		b.warnNotKept(err)
 		return nil
 	}
 	return &NotKeptError{err}

@@ -31,7 +31,6 @@ type Deployment struct {
 	head    []byte   // the image's first headSize bytes, kept back
 	sums    []uint32 // CRC-32C of the blocks behind it
 	size    int64
-	ctx     context.Context // of Fill
 }
 
 // Prepare makes sure that an image of size bytes, -1 if unknown, fits. Its error is a *SpaceError when it does not.
@@ -55,8 +54,7 @@ func (d *Deployment) LayerDropped() error { return d.dropped }
 
 // Fill brings the image from r to the disk, and returns its size in bytes. The disk stays recognisably incomplete: Finish makes it complete.
 func (d *Deployment) Fill(ctx context.Context, r io.Reader) (int64, error) {
-	d.ctx = ctx
-	n, err := target.Copy(ctx, r, (*sink)(d))
+	n, err := target.Copy(ctx, r, sink{d, ctx})
 	if err != nil {
 		return n, err
 	}
@@ -78,19 +76,22 @@ func (d *Deployment) Fill(ctx context.Context, r io.Reader) (int64, error) {
 // Size returns that of the image in bytes, once Fill has returned.
 func (d *Deployment) Size() int64 { return d.size }
 
-// sink is the side of a Deployment that takes the image.
-type sink Deployment
+// sink is the side of a Deployment that takes the image, until ctx ends.
+type sink struct {
+	*Deployment
+	ctx context.Context
+}
 
 // First implements target.Sink: what is an ISO and fits is worth to lose for it what the disk holds.
-func (s *sink) First(b []byte) (int64, error) {
+func (s sink) First(b []byte) (int64, error) {
 	volume, err := target.Volume(b, s.announced)
 	if err != nil {
 		return 0, err
 	}
-	if err := (*Deployment)(s).fits(max(volume, s.announced)); err != nil {
+	if err := s.fits(max(volume, s.announced)); err != nil {
 		return 0, err
 	}
-	if err := (*Deployment)(s).checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) {
+	if err := s.checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
 	}
 	if !s.begun {
@@ -135,7 +136,7 @@ func (a assembled) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // clear takes away everything by which the disk is known. The order makes it a deployment under way from the first write on.
-func (s *sink) clear() error {
+func (s sink) clear() error {
 	first := make([]byte, s.disk.SectorSize)
 	copy(first, mark)
 	if err := write(s.dev, first, 0); err != nil {
@@ -156,7 +157,7 @@ const (
 )
 
 // discard tells the disk that it need not keep what is there. Many cannot, and what they do about it does not matter.
-func (s *sink) discard() {
+func (s sink) discard() {
 	began := time.Now()
 	end := s.disk.Size / headSize * headSize
 	for at := int64(headSize); at < end && time.Since(began) < discardTime && s.ctx.Err() == nil; at += discardStep {
@@ -189,13 +190,13 @@ func (m marked) ZeroRange(offset, length int64) error {
 func (m marked) Sync() error { return m.dev.Sync() }
 
 // Restart implements target.Sink.
-func (s *sink) Restart(size int64) error {
+func (s sink) Restart(size int64) error {
 	s.announced, s.head, s.sums = size, nil, nil
-	return (*Deployment)(s).fits(max(size, 0))
+	return s.fits(max(size, 0))
 }
 
 // Write implements target.Sink. The first block is kept back.
-func (s *sink) Write(b []byte, offset int64) error {
+func (s sink) Write(b []byte, offset int64) error {
 	if offset == 0 {
 		s.head = bytes.Clone(b)
 		return nil
