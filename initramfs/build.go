@@ -198,7 +198,7 @@ func prepare(ctx context.Context, c Config) (_ *builder, err error) {
 	if b.kernel, err = kernelOf(ctx, c, b.arch); err != nil {
 		return nil, err
 	}
-	compression, reason, err := chooseCompression(c.Compression, b.kernel, b.arch)
+	compression, reason, err := chooseCompression(c.Compression, b.kernel)
 	if err != nil {
 		return nil, err
 	}

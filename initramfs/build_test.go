@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
 	"github.com/liveboot/liveboot/pkg/needs"
 )
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/liveboot/liveboot/pkg/needs"
 )
@@ -102,37 +103,6 @@ func TestCompressorWithoutProgram(t *testing.T) {
 	}
 }
 
-func TestDecompressModules(t *testing.T) {
-	want := []byte("\x7fELF and so on")
-	compressed := map[string][]byte{
-		".ko":     want,
-		".ko.gz":  mustGzip(string(want)),
-		".ko.zst": mustZstd(want),
-		".ko.xz":  mustXZ(want),
-	}
-	for suffix, b := range compressed {
-		t.Run(suffix, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "a"+suffix), b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			got, err := readModule(os.DirFS(dir), "a"+suffix)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("readModule(a%s) = %q, %v, want %q", suffix, got, err, want)
-			}
-			if len(b) == len(want) {
-				return
-			}
-			if err := os.WriteFile(filepath.Join(dir, "cut"+suffix), b[:len(b)-3], 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := readModule(os.DirFS(dir), "cut"+suffix); !errorContains(err, "cut"+suffix) {
-				t.Errorf("readModule(cut%s) = %v, want an error that names it", suffix, err)
-			}
-		})
-	}
-}
-
 func mustZstd(b []byte) []byte {
 	out, err := compressZstd(context.Background(), b)
 	if err != nil {
@@ -213,4 +183,27 @@ func TestCacheInParallel(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func mustGzip(s string) []byte {
+	b, err := compressGzip(context.Background(), []byte(s))
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func mustLZMA(b []byte) []byte {
+	var out bytes.Buffer
+	w, err := lzma.NewWriter(&out)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(b); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/initramfs/packed"
+	"github.com/liveboot/liveboot/pkg/initrd"
 	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
@@ -91,11 +92,11 @@ func inspectManifest(b []byte) (*Contents, error) {
 	return c, nil
 }
 
-func inspectInitrd(initrd []byte) (*Contents, error) {
-	c := &Contents{Bytes: int64(len(initrd))}
+func inspectInitrd(image []byte) (*Contents, error) {
+	c := &Contents{Bytes: int64(len(image))}
 	var folders []map[string]bool
 	kernels := map[string]bool{}
-	segments, err := packed.Segments(initrd, func(segment int, f packed.File) error {
+	segments, err := initrd.Segments(image, func(segment int, f initrd.File) error {
 		for len(c.Segments) <= segment {
 			c.Segments = append(c.Segments, SegmentContents{})
 			folders = append(folders, map[string]bool{})
@@ -111,7 +112,7 @@ func inspectInitrd(initrd []byte) (*Contents, error) {
 			kernels[release] = true
 		}
 		return c.note(f)
-	})
+	}, packed.LZMA())
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +136,7 @@ func inspectInitrd(initrd []byte) (*Contents, error) {
 }
 
 // note takes what a file tells about the initrd.
-func (c *Contents) note(f packed.File) error {
+func (c *Contents) note(f initrd.File) error {
 	switch folder, base := path.Split(f.Name); {
 	case f.Name == "etc/liveboot/image.json":
 		b, err := readSmall(f)
@@ -166,7 +167,7 @@ func (c *Contents) note(f packed.File) error {
 	return nil
 }
 
-func readSmall(f packed.File) ([]byte, error) {
+func readSmall(f initrd.File) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(f.Content, aboutMax))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)

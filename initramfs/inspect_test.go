@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/u-root/mkuimage/cpio"
 
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
 )
 
 // foreignInitrd is one as other tools make them: microcode, then everything

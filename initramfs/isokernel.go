@@ -12,12 +12,11 @@ import (
 	"strings"
 
 	"github.com/liveboot/liveboot/initramfs/packed"
-	"github.com/liveboot/liveboot/pkg/ext4"
 	"github.com/liveboot/liveboot/pkg/fstree"
-	"github.com/liveboot/liveboot/pkg/iso"
+	"github.com/liveboot/liveboot/pkg/initrd"
+	"github.com/liveboot/liveboot/pkg/isokernel"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 	"github.com/liveboot/liveboot/pkg/live"
-	"github.com/liveboot/liveboot/pkg/probe"
-	"github.com/liveboot/liveboot/pkg/squashfs"
 )
 
 // loaderMax bounds the kernel and the initrd of an ISO, in bytes.
@@ -26,14 +25,14 @@ const loaderMax = 2 << 30
 // liveISO is an ISO that a kernel is taken from.
 type liveISO struct {
 	file   string
-	image  *iso.Image
 	r      io.ReaderAt
 	report func(string)
 }
 
-// kernelFromISO takes kernel and modules out of a live ISO of KIWI's. The
-// modules are those of the ISO's own initrd and, as that has only what its
-// maker needed, those of the root in the ISO.
+// kernelFromISO takes kernel and modules out of a live ISO: one of KIWI's, or
+// another that names its kernel in a boot menu. The modules are those of the
+// ISO's own initrd and, as that has only what its maker needed, those of the
+// root in the ISO.
 func kernelFromISO(ctx context.Context, file string, a arch, report func(string)) (_ *kernel, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -45,17 +44,13 @@ func kernelFromISO(ctx context.Context, file string, a arch, report func(string)
 			err = errors.Join(err, k.close())
 		}
 	}()
-	image, err := iso.Open(f)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", file, err)
-	}
-	l := &liveISO{file, image, f, report}
-	loader, err := l.loader(a)
+	l := &liveISO{file, f, report}
+	found, err := l.locate(a)
 	if err != nil {
 		return nil, err
 	}
-	k.file = file + ":" + loader + "/linux"
-	linux, err := l.read(loader + "/linux")
+	k.file = file + ":" + found.Image.Path
+	linux, err := l.read(found.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -63,47 +58,41 @@ func kernelFromISO(ctx context.Context, file string, a arch, report func(string)
 		return nil, err
 	}
 	report(fmt.Sprintf("kernel %s in %s", k.release, file))
-	if err := l.modules(ctx, k, loader); err != nil {
+	if err := l.modules(ctx, k, found.Initrds); err != nil {
 		return nil, err
 	}
 	return k, nil
 }
 
-// loader is the folder with kernel and initrd, which KIWI names after the
-// architecture as uname -m has it.
-func (l *liveISO) loader(a arch) (string, error) {
-	names := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
-	wanted := path.Join("boot", names[a.goarch], "loader")
-	_, _, err := l.image.Find(wanted + "/linux")
-	if err == nil {
-		return wanted, nil
+// locate finds kernel and initrds, and knows what to do where there are only
+// those for another architecture.
+func (l *liveISO) locate(a arch) (*isokernel.Kernel, error) {
+	k, err := isokernel.Locate(l.r, a.goarch)
+	if !errors.Is(err, isokernel.ErrNoKernel) {
+		if err != nil {
+			err = fmt.Errorf("read %s: %w", l.file, err)
+		}
+		return k, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read %s: %w", l.file, err)
-	}
-	for goarch, name := range names {
-		if _, _, err := l.image.Find(path.Join("boot", name, "loader/linux")); err == nil {
-			return "", fmt.Errorf("%s is for %s, not for %s; say so with -arch %s", l.file, name, a.goarch, goarch)
+	for _, other := range archs() {
+		if _, otherErr := isokernel.Locate(l.r, other.goarch); otherErr == nil {
+			return nil, fmt.Errorf("%s is for %s, not for %s; say so with -arch %s", l.file, other.goarch, a.goarch, other.goarch)
 		}
 	}
-	return "", fmt.Errorf("%s: %s/linux is not in it, so it is no live ISO of KIWI's; give the kernel and its modules with -kernel and -modules (KERNEL=, MODULES=)", l.file, wanted)
+	return nil, fmt.Errorf("read %s: %w; give the kernel and its modules with -kernel and -modules (KERNEL=, MODULES=)", l.file, err)
 }
 
 // read returns the content of a file in the ISO.
-func (l *liveISO) read(name string) ([]byte, error) {
-	offset, size, err := l.image.Find(name)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", l.file, err)
+func (l *liveISO) read(f isokernel.File) ([]byte, error) {
+	if f.Size > loaderMax {
+		return nil, fmt.Errorf("read %s: %s has %d bytes", l.file, f.Path, f.Size)
 	}
-	if size > loaderMax {
-		return nil, fmt.Errorf("read %s: %s has %d bytes", l.file, name, size)
-	}
-	b, err := io.ReadAll(io.NewSectionReader(l.r, offset, size))
-	if err == nil && int64(len(b)) < size {
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size))
+	if err == nil && int64(len(b)) < f.Size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s in %s: %w", name, l.file, err)
+		return nil, fmt.Errorf("read %s in %s: %w", f.Path, l.file, err)
 	}
 	return b, nil
 }
@@ -111,15 +100,15 @@ func (l *liveISO) read(name string) ([]byte, error) {
 // modules fills in what belongs to the kernel. Either the initrd or the root
 // may be of a kind that cannot be read here; what cannot be had then is said
 // with what is missing.
-func (l *liveISO) modules(ctx context.Context, k *kernel, loader string) error {
+func (l *liveISO) modules(ctx context.Context, k *kernel, initrds []isokernel.File) error {
 	l.report("reading the initrd of the ISO")
-	initrd, initrdErr := l.initrd(ctx, loader+"/initrd", k.release)
+	initrd, initrdErr := l.initrd(ctx, initrds, k.release)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	root, rootErr := l.root()
+	root, rootErr := isokernel.Root(l.r, live.Spec{Dir: "LiveOS", Container: "squashfs.img"})
 	k.from, k.firmware = l.file, fstree.New(fstree.NewMemory())
-	var places []place
+	var places []kernelmodules.Place
 	for _, tree := range []struct {
 		name string
 		fsys fs.FS
@@ -136,7 +125,7 @@ func (l *liveISO) modules(ctx context.Context, k *kernel, loader string) error {
 		}
 		for _, folder := range moduleFolders() {
 			if modules, err := fs.Sub(tree.fsys, path.Join(folder, k.release)); err == nil && exists(modules, ".") {
-				places = append(places, place{l.file + ", " + tree.name, modules})
+				places = append(places, kernelmodules.Place{Name: l.file + ", " + tree.name, FS: modules})
 				break
 			}
 		}
@@ -146,7 +135,7 @@ func (l *liveISO) modules(ctx context.Context, k *kernel, loader string) error {
 	}
 	l.report("reading the modules of the ISO")
 	var err error
-	k.modules, err = mergeModules(places)
+	k.modules, err = kernelmodules.Merge(places)
 	return err
 }
 
@@ -180,66 +169,20 @@ func exists(fsys fs.FS, name string) bool {
 	return err == nil
 }
 
-// initrd unpacks what is of use of the ISO's own initrd.
-func (l *liveISO) initrd(ctx context.Context, name, release string) (fs.FS, error) {
-	b, err := l.read(name)
-	if err != nil {
-		return nil, err
-	}
+// initrd unpacks what is of use of the ISO's own initrds, which are loaded
+// one behind the other.
+func (l *liveISO) initrd(ctx context.Context, files []isokernel.File, release string) (fs.FS, error) {
 	m := fstree.NewMemory()
-	if err := packed.Initrd(b, until(ctx, packed.Into(m, kernelFile(release)))); err != nil {
-		return nil, err
-	}
-	return fstree.New(m), nil
-}
-
-// root opens the root file system in the ISO.
-func (l *liveISO) root() (fs.FS, error) {
-	spec := live.Spec{Dir: "LiveOS", Container: "squashfs.img"}
-	name := path.Join(spec.Dir, spec.Container)
-	offset, size, err := l.image.Find(name)
-	if err != nil {
-		return nil, err
-	}
-	container, err := openFileSystem(io.NewSectionReader(l.r, offset, size), name)
-	if err != nil {
-		return nil, err
-	}
-	for _, layout := range live.Layouts(spec) {
-		if layout.Image == "" {
-			continue
-		}
-		f, err := container.Open(layout.Image)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	for _, f := range files {
+		b, err := l.read(f)
 		if err != nil {
 			return nil, err
 		}
-		r, ok := f.(io.ReaderAt)
-		if !ok {
-			return nil, fmt.Errorf("%s is no file", layout.Image)
+		if err := initrd.Read(b, until(ctx, initrd.Into(m, kernelFile(release))), packed.LZMA()); err != nil {
+			return nil, err
 		}
-		return openFileSystem(r, layout.Image)
 	}
-	return container, nil
-}
-
-// openFileSystem opens a squashfs or ext4.
-func openFileSystem(r io.ReaderAt, name string) (fs.FS, error) {
-	kind, err := probe.FileSystem(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	open := map[string]func(io.ReaderAt) (fs.FS, error){"squashfs": squashfs.Open, "ext4": ext4.Open}[kind]
-	if open == nil {
-		return nil, fmt.Errorf("%s is %s, and only squashfs and ext4 can be read without mounting", name, kind)
-	}
-	fsys, err := open(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return fsys, nil
+	return fstree.New(m), nil
 }
 
 // kernelFile says which files of a package or an initrd are of use: kernel
@@ -254,8 +197,8 @@ func kernelFile(release string) func(name string) bool {
 }
 
 // until stops reading an archive when ctx ends.
-func until(ctx context.Context, f func(packed.File) error) func(packed.File) error {
-	return func(file packed.File) error {
+func until(ctx context.Context, f func(initrd.File) error) func(initrd.File) error {
+	return func(file initrd.File) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -13,7 +13,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelimage/kernelimagetest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 	"github.com/liveboot/liveboot/pkg/needs"
 )
 
@@ -48,7 +51,7 @@ type isoParts struct {
 // defaultParts is an ISO as Debian's KIWI makes it: the initrd has the
 // modules but brd, the root has all, and KIWI's compression.
 func defaultParts(t *testing.T) isoParts {
-	modules := modulesFolder()
+	modules := kernelmodulestest.Folder()
 	root := map[string][]byte{
 		"usr/lib/firmware/nic.bin":          []byte("firmware"),
 		"boot/config-" + testRelease:        []byte("CONFIG_RD_ZSTD=y\n"),
@@ -66,7 +69,7 @@ func defaultParts(t *testing.T) isoParts {
 	early := newArchive()
 	early.file("kernel/x86/microcode/GenuineIntel.bin", []byte("microcode"), 0o644)
 	return isoParts{
-		kernel: bzImage(testRelease+" (user@host) #1 SMP Debian 6.1.192-2 (2026-11-16)", []byte("kernel")),
+		kernel: kernelimagetest.BzImage(testRelease+" (user@host) #1 SMP Debian 6.1.192-2 (2026-11-16)", []byte("kernel")),
 		initrd: slices.Concat(archiveBytes(t, early), mustGzip(string(archiveBytes(t, initrd)))),
 		root:   root, image: true, container: []string{"-comp", "xz", "-Xbcj", "x86", "-b", "1M"},
 	}
@@ -158,11 +161,11 @@ func TestKernelFromISO(t *testing.T) {
 			if k.release != testRelease || k.date.Format("2006-01-02") != "2026-11-16" || !bytes.Equal(k.image, parts.kernel) || k.configFrom != "config-"+testRelease {
 				t.Errorf("kernelOf() = %s of %v with configuration %q, want %s of 2026-11-16", k.release, k.date, k.configFrom, testRelease)
 			}
-			x, err := readModuleIndex(k.modules)
+			x, err := kernelmodules.ReadIndex(k.modules)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, want := len(x.paths), strings.Count(string(modulesFolder()["modules.dep"].Data), "\n"); got != want {
+			if got, want := len(x.Paths), strings.Count(string(kernelmodulestest.Folder()["modules.dep"].Data), "\n"); got != want {
 				t.Errorf("%d modules, want %d", got, want)
 			}
 			wantExt4 := "initrd's kernel/fs/ext4/ext4.ko"
@@ -170,13 +173,13 @@ func TestKernelFromISO(t *testing.T) {
 				wantExt4 = "module kernel/fs/ext4/ext4.ko"
 			}
 			for name, want := range map[string]string{
-				x.paths["ext4"]: wantExt4, x.paths["brd"]: "module kernel/drivers/block/brd.ko", x.paths["r8169"]: "module r8169",
+				x.Paths["ext4"]: wantExt4, x.Paths["brd"]: "module kernel/drivers/block/brd.ko", x.Paths["r8169"]: "module r8169",
 			} {
-				if b, err := readModule(k.modules, name); err != nil || string(b) != want {
+				if b, err := kernelmodules.ReadModule(k.modules, name); err != nil || string(b) != want {
 					t.Errorf("module %s = %q, %v, want %q", name, b, err, want)
 				}
 			}
-			if modules, _ := x.resolve("crypto-crc32c"); !slices.Equal(modules, []string{"crc32c_generic"}) {
+			if modules, _ := x.Resolve("crypto-crc32c"); !slices.Equal(modules, []string{"crc32c_generic"}) {
 				t.Errorf("crypto-crc32c is %v, want crc32c_generic", modules)
 			}
 			if b, err := fs.ReadFile(k.firmware, "nic.bin"); err != nil || string(b) != "firmware" {
@@ -240,11 +243,11 @@ func TestKernelFromISOErrors(t *testing.T) {
 		change func(*isoParts)
 		want   string
 	}{
-		{"no kernel", "amd64", func(p *isoParts) { p.kernel = nil }, "boot/x86_64/loader/linux is not in it"},
+		{"no kernel", "amd64", func(p *isoParts) { p.kernel = nil }, "neither boot/<arch>/loader/linux nor a boot menu"},
 		{"another architecture", "arm64", func(*isoParts) {}, "-arch amd64"},
-		{"not a kernel", "amd64", func(p *isoParts) { p.kernel = []byte("text") }, "not an x86 Linux kernel"},
+		{"not a kernel", "amd64", func(p *isoParts) { p.kernel = []byte("text") }, "not a Linux kernel"},
 		{"modules of another kernel", "amd64", func(p *isoParts) {
-			p.kernel = bzImage("5.10 (u@h)", []byte("k"))
+			p.kernel = kernelimagetest.BzImage("5.10 (u@h)", []byte("k"))
 		}, "modules of kernel 5.10 are not in"},
 		{"nothing to be read", "amd64", func(p *isoParts) { p.initrd, p.container = []byte("x"), nil }, "the ISO's initrd cannot be read"},
 	}

@@ -3,15 +3,18 @@ package initramfs
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
+
+	"github.com/liveboot/liveboot/pkg/kernelimage"
 )
 
 // chooseCompression settles Auto by the kernel's configuration, and says why.
-func chooseCompression(wanted Compression, k *kernel, a arch) (Compression, string, error) {
+func chooseCompression(wanted Compression, k *kernel) (Compression, string, error) {
 	if wanted != Auto && wanted != "" {
 		return wanted, "asked for", nil
 	}
-	config, from, err := kernelConfig(k, a)
+	config, from, err := kernelConfig(k)
 	if err != nil {
 		return "", "", err
 	}
@@ -34,11 +37,11 @@ func chooseCompression(wanted Compression, k *kernel, a arch) (Compression, stri
 
 // kernelConfig is the configuration that was beside the kernel, or else inside
 // the image (CONFIG_IKCONFIG). None is nil.
-func kernelConfig(k *kernel, a arch) (config []byte, from string, err error) {
+func kernelConfig(k *kernel) (config []byte, from string, err error) {
 	if k.config != nil {
 		return k.config, k.configFrom, nil
 	}
-	b, err := embeddedConfig(k.image, a)
+	b, err := embeddedConfig(k)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the configuration in kernel %s: %w", k.file, err)
 	}
@@ -49,8 +52,8 @@ func kernelConfig(k *kernel, a arch) (config []byte, from string, err error) {
 // between the marks IKCFG_ST and IKCFG_ED (the kernel's kernel/configs.c).
 // It is nil where there is none, or where the kernel is compressed in a way
 // that is not known here.
-func embeddedConfig(image []byte, a arch) ([]byte, error) {
-	payload, err := a.payload(bytes.NewReader(image))
+func embeddedConfig(k *kernel) ([]byte, error) {
+	payload, err := io.ReadAll(kernelimage.Payload(bytes.NewReader(k.image), k.info))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package initramfs
 
 import (
+	"context"
+	"github.com/liveboot/liveboot/pkg/kernelimage/kernelimagetest"
 	"path/filepath"
 	"testing"
 )
@@ -33,13 +35,13 @@ func TestChooseCompression(t *testing.T) {
 			installKernel(t, root, "6.1.0", tt.config)
 			image := filepath.Join(root, "boot/vmlinuz-6.1.0")
 			if tt.payload != "" {
-				write(t, image, bzImage("6.1.0 (u@h)", []byte(tt.payload)))
+				write(t, image, kernelimagetest.BzImage("6.1.0 (u@h)", []byte(tt.payload)))
 			}
 			k, err := findKernel(root, image, "", a)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, reason, err := chooseCompression(tt.wanted, k, a)
+			got, reason, err := chooseCompression(tt.wanted, k)
 			if !errorContains(err, tt.wantErr) {
 				t.Fatalf("chooseCompression() = %v, want error with %q", err, tt.wantErr)
 			}
@@ -47,5 +49,28 @@ func TestChooseCompression(t *testing.T) {
 				t.Errorf("chooseCompression() = %s, %q, want %s and a reason", got, reason, tt.want)
 			}
 		})
+	}
+}
+
+// TestArmConfig: the configuration inside the image settles the compression.
+func TestArmConfig(t *testing.T) {
+	a, err := archFor("arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := compressGzip(context.Background(), []byte("CONFIG_RD_ZSTD=y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := append(kernelimagetest.Arm64("6.1.0 (u@h)"), "IKCFG_ST"+string(config)+"IKCFG_ED"...)
+	for name, b := range map[string][]byte{"Image": image, "zboot": kernelimagetest.ZBoot(mustZstd(image))} {
+		k := &kernel{file: name}
+		if err := k.parse(b, a); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := chooseCompression(Auto, k)
+		if err != nil || got != Zstd {
+			t.Errorf("chooseCompression(%s) = %s, %v, want zstd", name, got, err)
+		}
 	}
 }

@@ -12,11 +12,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/liveboot/liveboot/pkg/kernelimage"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 )
 
 // kernel is a kernel image with what belongs to it.
 type kernel struct {
 	image    []byte
+	info     kernelimage.Info // what the image says of itself
 	release  string
 	date     time.Time // zero if it has none
 	file     string    // where the image was read, for people
@@ -59,7 +63,7 @@ func findKernel(root, image, modules string, a arch) (*kernel, error) {
 		return nil, err
 	}
 	var err error
-	if k.modules, err = indexed(place{k.from, os.DirFS(k.from)}); err != nil {
+	if k.modules, err = kernelmodules.Indexed(kernelmodules.Place{Name: k.from, FS: os.DirFS(k.from)}); err != nil {
 		return nil, err
 	}
 	k.firmware = os.DirFS(filepath.Join(k.from, "../../firmware"))
@@ -82,11 +86,14 @@ func (k *kernel) read(a arch) error {
 
 // parse takes an image, and what it says about itself.
 func (k *kernel) parse(image []byte, a arch) error {
-	description, err := a.describe(bytes.NewReader(image))
+	info, err := kernelimage.InspectWith(bytes.NewReader(image), int64(len(image)), decompressed)
 	if err != nil {
 		return fmt.Errorf("read kernel %s: %w", k.file, err)
 	}
-	k.image, k.release, k.date = image, releaseOf(description), buildDate(description)
+	if info.Arch != a.goarch {
+		return fmt.Errorf("read kernel %s: it is for %s, not for %s; build for that with -arch %s (ARCH=)", k.file, info.Arch, a.goarch, info.Arch)
+	}
+	k.image, k.info, k.release, k.date = image, info, info.Release, buildDate(info.Description)
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/liveboot/liveboot/initramfs/packed"
 	"github.com/liveboot/liveboot/pkg/fstree"
+	"github.com/liveboot/liveboot/pkg/initrd"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 )
 
 // kernelOf finds the kernel that the configuration names: in an ISO, in a
@@ -75,7 +77,7 @@ func kernelOfVersion(root, version string) (string, error) {
 type packageKind struct {
 	name string
 	is   func(start []byte) bool
-	read func(io.Reader, func(packed.File) error) error
+	read func(io.Reader, func(initrd.File) error) error
 }
 
 func packages() []packageKind {
@@ -110,7 +112,7 @@ func kernelFromPackage(ctx context.Context, kind packageKind, c Config, a arch) 
 	}
 	defer f.Close()
 	m := fstree.NewMemory()
-	if err := kind.read(f, until(ctx, packed.Into(m, kernelFile("")))); err != nil {
+	if err := kind.read(f, until(ctx, initrd.Into(m, kernelFile("")))); err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.Kernel, err)
 	}
 	root := fstree.New(m)
@@ -128,7 +130,7 @@ func kernelFromPackage(ctx context.Context, kind packageKind, c Config, a arch) 
 			return nil, err
 		}
 		if exists(modules, ".") {
-			if k.modules, err = indexed(place{c.Kernel, modules}); err != nil {
+			if k.modules, err = kernelmodules.Indexed(kernelmodules.Place{Name: c.Kernel, FS: modules}); err != nil {
 				return nil, err
 			}
 			return k, nil

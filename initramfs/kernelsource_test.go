@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
 	"github.com/liveboot/liveboot/initramfs/packed/packedtest"
+	"github.com/liveboot/liveboot/pkg/initrd/initrdtest"
+	"github.com/liveboot/liveboot/pkg/kernelimage/kernelimagetest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
 )
 
 // packageFiles is what a kernel package has: no index but that of what is
@@ -22,7 +24,7 @@ import (
 func packageFiles(boot, modules string) map[string]string {
 	ext4, jbd2 := depmodtest.Module("depends=jbd2", "alias=fs-ext4"), depmodtest.Module("depends=")
 	return map[string]string{
-		boot:                                    string(bzImage("6.1.0 (u@h)", []byte("k"))),
+		boot:                                    string(kernelimagetest.BzImage("6.1.0 (u@h)", []byte("k"))),
 		modules + "/6.1.0/kernel/fs/ext4.ko":    string(ext4),
 		modules + "/6.1.0/kernel/fs/jbd2.ko":    string(jbd2),
 		modules + "/6.1.0/modules.builtin":      "kernel/drivers/block/loop.ko\n",
@@ -54,7 +56,7 @@ func rpmPackage(files map[string]string) []byte {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		entries = append(entries, "./"+name+" "+files[name])
 	}
-	return packedtest.RPM(mustGzip(string(packedtest.Newc(entries...))))
+	return packedtest.RPM(mustGzip(string(initrdtest.Newc(entries...))))
 }
 
 func TestKernelFromPackage(t *testing.T) {
@@ -73,7 +75,7 @@ func TestKernelFromPackage(t *testing.T) {
 		{name: "openSUSE, and no name that says so", file: "kernel", content: rpmPackage(merged)},
 		{name: "no modules", file: "a.deb", content: debPackage(t, onlyImage), wantErr: "has no modules for its kernel 6.1.0"},
 		{name: "no kernel", file: "a.deb", content: debPackage(t, map[string]string{"usr/bin/ls": "ls"}), wantErr: "has no kernel image"},
-		{name: "not a kernel", file: "a.deb", content: debPackage(t, map[string]string{"boot/vmlinuz-6.1.0": "text"}), wantErr: "not an x86 Linux kernel"},
+		{name: "not a kernel", file: "a.deb", content: debPackage(t, map[string]string{"boot/vmlinuz-6.1.0": "text"}), wantErr: "not a Linux kernel"},
 		{name: "damaged", file: "a.deb", content: debPackage(t, debian)[:300], wantErr: "data.tar.gz: unexpected EOF"},
 	}
 	a, err := archFor("amd64")
@@ -94,13 +96,14 @@ func TestKernelFromPackage(t *testing.T) {
 			if k.release != "6.1.0" || k.configFrom != tt.config {
 				t.Errorf("kernelOf() = %s with configuration %q, want 6.1.0 with %q", k.release, k.configFrom, tt.config)
 			}
-			x, err := readModuleIndex(k.modules)
+			x, err := kernelmodules.ReadIndex(k.modules)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := map[string][]string{"ext4": {"jbd2"}}
-			if diff := cmp.Diff(want, x.deps); diff != "" || x.builtinNames["loop"] == "" || len(x.aliases) != 1 {
-				t.Errorf("dependencies (-want +got):\n%s; built in %v, aliases %v", diff, x.builtin, x.aliases)
+			ext4, _ := x.Resolve("fs-ext4")
+			if diff := cmp.Diff(want, x.Deps); diff != "" || x.Builtin["loop"] == "" || !slices.Equal(ext4, []string{"ext4"}) {
+				t.Errorf("dependencies (-want +got):\n%s; built in %v, aliases %v", diff, x.Builtin, ext4)
 			}
 		})
 	}
@@ -120,8 +123,8 @@ func TestUnpackedPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x, err := readModuleIndex(k.modules); err != nil || !slices.Equal(x.deps["ext4"], []string{"jbd2"}) {
-		t.Errorf("readModuleIndex() = %v, want that ext4 needs jbd2", err)
+	if x, err := kernelmodules.ReadIndex(k.modules); err != nil || !slices.Equal(x.Deps["ext4"], []string{"jbd2"}) {
+		t.Errorf("ReadIndex() = %v, want that ext4 needs jbd2", err)
 	}
 }
 
@@ -164,65 +167,5 @@ func TestKernelOf(t *testing.T) {
 				t.Errorf("kernelOf() = %s, want %s", k.release, tt.want)
 			}
 		})
-	}
-}
-
-func TestMergeModules(t *testing.T) {
-	module := func(records ...string) *fstest.MapFile { return &fstest.MapFile{Data: depmodtest.Module(records...)} }
-	index := fstest.MapFS{
-		"modules.dep":     textFile("kernel/a.ko.gz: kernel/b.ko.gz", "kernel/b.ko.gz:"),
-		"modules.alias":   textFile("alias from-the-index a"),
-		"kernel/a.ko.gz":  {Data: mustGzip("a")},
-		"kernel/b.ko.gz":  {Data: mustGzip("b")},
-		"modules.builtin": textFile("kernel/c.ko"),
-	}
-	tests := []struct {
-		name  string
-		in    []place
-		dep   string
-		alias string
-	}{
-		{
-			"the second knows all, the first has one uncompressed",
-			[]place{{"first", fstest.MapFS{"kernel/a.ko": module("alias=from-the-module"), "modules.dep": textFile("kernel/a.ko:")}}, {"second", index}},
-			"kernel/a.ko: kernel/b.ko.gz\nkernel/b.ko.gz:\n", "alias from-the-index a\n",
-		},
-		{
-			"neither knows all",
-			[]place{
-				{"first", fstest.MapFS{"kernel/a.ko": module("depends=b", "alias=from-the-module"), "modules.dep": textFile("kernel/a.ko:")}},
-				{"second", fstest.MapFS{"kernel/b.ko": module(), "modules.dep": textFile("kernel/b.ko:")}},
-			},
-			"kernel/a.ko: kernel/b.ko\nkernel/b.ko:\n", "alias from-the-module a\n",
-		},
-		{
-			"an index with more than there is",
-			[]place{{"first", fstest.MapFS{"kernel/a.ko": module("depends=b"), "kernel/c.ko": module(), "modules.dep": textFile("kernel/a.ko: kernel/b.ko", "kernel/b.ko:", "kernel/c.ko:")}}},
-			"kernel/c.ko:\n", "",
-		},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			fsys, err := mergeModules(tt.in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, want := range map[string]string{"modules.dep": tt.dep, "modules.alias": tt.alias} {
-				f, err := fsys.Open(name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var b bytes.Buffer
-				if _, err := b.ReadFrom(f); err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(want, b.String()); diff != "" {
-					t.Errorf("%s (-want +got):\n%s", name, diff)
-				}
-			}
-		})
-	}
-	if _, err := mergeModules([]place{{"here", fstest.MapFS{"kernel/a.ko": textFile("text")}}}); !errorContains(err, "kernel/a.ko") {
-		t.Errorf("mergeModules() = %v, want an error that names the module", err)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
 )
 
 func TestList(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 	"io/fs"
 	"path"
 )
@@ -69,7 +70,7 @@ func joinedFiles(fsys fs.FS, patterns []string) ([]byte, error) {
 			return nil, fmt.Errorf("find microcode: %w", err)
 		}
 		for _, file := range files {
-			b, err := readModule(fsys, file)
+			b, err := kernelmodules.ReadModule(fsys, file)
 			if err != nil {
 				return nil, fmt.Errorf("read microcode: %w", err)
 			}

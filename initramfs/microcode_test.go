@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/liveboot/liveboot/initramfs/packed"
+	"github.com/liveboot/liveboot/pkg/initrd"
 )
 
 func microcodeBuilder(t *testing.T, dir string) *builder {
@@ -32,7 +32,7 @@ func TestMicrocode(t *testing.T) {
 		t.Errorf("microcode(): stored %v, %d bytes, want it stored and padded to 4", s.stored, len(s.raw))
 	}
 	got := map[string]string{}
-	segments, err := packed.Segments(append(s.raw, mustGzip("")...), func(segment int, f packed.File) error {
+	segments, err := initrd.Segments(append(s.raw, mustGzip("")...), func(segment int, f initrd.File) error {
 		b, err := io.ReadAll(f.Content)
 		if !f.Mode.IsDir() {
 			got[f.Name] = string(b)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 	"github.com/u-root/mkuimage/cpio"
 )
 
@@ -23,7 +25,7 @@ func pc(t *testing.T) arch {
 }
 
 func TestSelectModules(t *testing.T) {
-	x, err := readModuleIndex(modulesFolder())
+	x, err := kernelmodules.ReadIndex(kernelmodulestest.Folder())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +36,13 @@ func TestSelectModules(t *testing.T) {
 	want := []string{
 		"brd", "crc32c_generic", "ext4", "isofs", "jbd2", "libphy", "mbcache", "overlay", "r8169", "realtek", "squashfs",
 	}
-	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(set.why))); diff != "" {
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(set.Why))); diff != "" {
 		t.Errorf("selectModules() (-want +got):\n%s", diff)
 	}
 }
 
 func TestSelectModulesClosure(t *testing.T) {
-	x, err := readModuleIndex(modulesFolder())
+	x, err := kernelmodules.ReadIndex(kernelmodulestest.Folder())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func TestSelectModulesClosure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(set.why))); diff != "" {
+			if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(set.Why))); diff != "" {
 				t.Errorf("selectModules() (-want +got):\n%s", diff)
 			}
 		})
@@ -68,9 +70,9 @@ func TestSelectModulesClosure(t *testing.T) {
 }
 
 func TestSelectModulesMissing(t *testing.T) {
-	fsys := modulesFolder()
-	fsys["modules.dep"] = textFile("kernel/fs/isofs/isofs.ko:", "kernel/fs/ext4/ext4.ko:", "kernel/fs/overlayfs/overlay.ko:")
-	x, err := readModuleIndex(fsys)
+	fsys := kernelmodulestest.Folder()
+	fsys["modules.dep"] = kernelmodulestest.Text("kernel/fs/isofs/isofs.ko:", "kernel/fs/ext4/ext4.ko:", "kernel/fs/overlayfs/overlay.ko:")
+	x, err := kernelmodules.ReadIndex(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +101,8 @@ func TestSelectionRules(t *testing.T) {
 }
 
 func TestModulesSegment(t *testing.T) {
-	fsys := modulesFolder()
-	x, err := readModuleIndex(fsys)
+	fsys := kernelmodulestest.Folder()
+	x, err := kernelmodules.ReadIndex(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}

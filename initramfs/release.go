@@ -8,12 +8,6 @@ import (
 	"time"
 )
 
-// releaseOf takes the release ("uname -r") from a kernel's description.
-func releaseOf(description string) string {
-	release, _, _ := strings.Cut(description, " ")
-	return release
-}
-
 // Debian and its relatives put the date of the source package into the
 // description, everybody else the time of the compilation.
 var (

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 	"github.com/liveboot/liveboot/pkg/spelling"
 )
 
@@ -21,32 +22,32 @@ type wishes struct {
 	with, without []string
 }
 
-// match finds the modules that a pattern means. One that means nothing is
+// matchWish finds the modules that a pattern means. One that means nothing is
 // mistyped. A driver that is built in is found, and there is nothing to add.
-func (x *moduleIndex) match(pattern string) ([]string, error) {
+func matchWish(x *kernelmodules.Index, pattern string) ([]string, error) {
 	if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
 		return nil, fmt.Errorf("%q: %w; it has *, ? and [a-z] as wildcards", pattern, cmp.Or(err, errors.New("empty pattern")))
 	}
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(x.paths)) {
-		if wishMatches(pattern, name, x.paths[name]) {
+	for _, name := range slices.Sorted(maps.Keys(x.Paths)) {
+		if wishMatches(pattern, name, x.Paths[name]) {
 			names = append(names, name)
 		}
 	}
 	if names != nil {
 		return names, nil
 	}
-	for name, file := range x.builtinNames {
+	for name, file := range x.Builtin {
 		if wishMatches(pattern, name, file) {
 			return nil, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: this kernel has no such driver; did you mean %s?", pattern, x.nearest(pattern))
+	return nil, fmt.Errorf("%s: this kernel has no such driver; did you mean %s?", pattern, nearest(x, pattern))
 }
 
 func wishMatches(pattern, name, file string) bool {
 	if !strings.Contains(pattern, "/") {
-		return aliasMatches(strings.TrimSuffix(pattern, ".ko"), name)
+		return kernelmodules.AliasMatches(strings.TrimSuffix(pattern, ".ko"), name)
 	}
 	file, _, _ = strings.Cut(file, ".ko")
 	pattern, _, _ = strings.Cut(pattern, ".ko")
@@ -55,9 +56,9 @@ func wishMatches(pattern, name, file string) bool {
 
 // nearest is the module's name, or the folder or path, that differs least
 // from a pattern.
-func (x *moduleIndex) nearest(pattern string) string {
+func nearest(x *kernelmodules.Index, pattern string) string {
 	known := map[string]bool{}
-	for name, file := range x.paths {
+	for name, file := range x.Paths {
 		file, _, _ = strings.Cut(strings.TrimPrefix(file, "kernel/"), ".ko")
 		switch {
 		case !strings.Contains(pattern, "/"):

@@ -7,12 +7,14 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 )
 
 func TestWishes(t *testing.T) {
-	fsys := modulesFolder()
-	fsys["modules.weakdep"] = textFile("weakdep brd fs-ext4 no-such-module")
-	x, err := readModuleIndex(fsys)
+	fsys := kernelmodulestest.Folder()
+	fsys["modules.weakdep"] = kernelmodulestest.Text("weakdep brd fs-ext4 no-such-module")
+	x, err := kernelmodules.ReadIndex(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,27 +63,19 @@ func TestWishes(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if diff := cmp.Diff(tt.want, set.why); diff != "" {
+			if diff := cmp.Diff(tt.want, set.Why); diff != "" {
 				t.Errorf("selectModules() (-want +got):\n%s", diff)
 			}
-			if _, ok := set.indexFiles()["modules.weakdep"]; ok != slices.Contains(slices.Collect(maps.Keys(set.why)), "brd") {
+			if _, ok := set.Files()["modules.weakdep"]; ok != slices.Contains(slices.Collect(maps.Keys(set.Why)), "brd") {
 				t.Errorf("modules.weakdep is in the image: %v", ok)
 			}
 		})
 	}
 }
 
-func TestUnderscores(t *testing.T) {
-	for in, want := range map[string]string{"virtio-net": "virtio_net", "pata_[a-h]*": "pata_[a-h]*", "a-[b-c]-d": "a_[b-c]_d"} {
-		if got := underscores(in); got != want {
-			t.Errorf("underscores(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestReplacedModule: a driver that updates/ replaces is chosen by the place of the one that it replaces.
 func TestReplacedModule(t *testing.T) {
-	x, err := readModuleIndex(fstest.MapFS{
+	x, err := kernelmodules.ReadIndex(fstest.MapFS{
 		"modules.dep":   {Data: []byte("updates/dkms/r8169.ko:\nupdates/dkms/other.ko:\n")},
 		"modules.order": {Data: []byte("kernel/drivers/net/ethernet/realtek/r8169.ko\n")},
 	})
@@ -92,7 +86,7 @@ func TestReplacedModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := set.why["r8169"]; !ok || len(set.why) != 1 {
-		t.Errorf("selectModules takes %v, want r8169 and no other", set.why)
+	if _, ok := set.Why["r8169"]; !ok || len(set.Why) != 1 {
+		t.Errorf("selectModules takes %v, want r8169 and no other", set.Why)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/liveboot/liveboot/initramfs"
-	"github.com/liveboot/liveboot/initramfs/packed/packedtest"
 	"github.com/liveboot/liveboot/integration/kiwi"
 	"github.com/liveboot/liveboot/integration/liveiso"
+	"github.com/liveboot/liveboot/pkg/initrd/initrdtest"
 	"github.com/liveboot/liveboot/qemu"
 )
 
@@ -89,7 +89,7 @@ func isoOfKernel(t *testing.T, k qemu.Kernel, container ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	initrd := packedtest.Newc("usr/lib/modules/" + release + "/kernel/drivers/net/virtio_net.ko " + string(driver))
+	initrd := initrdtest.Newc("usr/lib/modules/" + release + "/kernel/drivers/net/virtio_net.ko " + string(driver))
 	loader, live, packed := filepath.Join(work, "cd/boot/x86_64/loader"), filepath.Join(work, "cd/LiveOS"), filepath.Join(work, "container/LiveOS")
 	if err := errors.Join(
 		os.MkdirAll(loader, 0o755), os.MkdirAll(live, 0o755), os.MkdirAll(packed, 0o755),

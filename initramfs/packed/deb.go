@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"github.com/liveboot/liveboot/pkg/initrd"
 )
 
 const (
@@ -22,7 +24,7 @@ func IsDeb(start []byte) bool { return bytes.HasPrefix(start, []byte(arMagic)) }
 // Deb reads the files of a Debian package (deb(5)): an ar(5) archive with the member data.tar, data.tar.gz, .xz, .zst, .bz2
 // or .lzma. Each member has a header of 60 bytes: name (16, padded with spaces), time, owner, group, mode, size (10, at
 // 48, decimal), and two bytes of magic; and is padded to an even length.
-func Deb(r io.Reader, f func(File) error) error {
+func Deb(r io.Reader, f func(initrd.File) error) error {
 	magic := make([]byte, len(arMagic))
 	if _, err := io.ReadFull(r, magic); err != nil || !IsDeb(magic) {
 		return ErrDeb
@@ -46,7 +48,7 @@ func Deb(r io.Reader, f func(File) error) error {
 	}
 }
 
-func debData(r io.Reader, name string, f func(File) error) error {
+func debData(r io.Reader, name string, f func(initrd.File) error) error {
 	z, err := decompress(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -61,7 +63,7 @@ func debData(r io.Reader, name string, f func(File) error) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		file := File{Name: strings.TrimLeft(strings.TrimPrefix(h.Name, "./"), "/"), Modified: h.ModTime}
+		file := initrd.File{Name: strings.TrimLeft(strings.TrimPrefix(h.Name, "./"), "/"), Modified: h.ModTime}
 		perm := fs.FileMode(h.Mode & 0o777)
 		switch h.Typeflag {
 		case tar.TypeReg:

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/liveboot/liveboot/pkg/initrd"
 )
 
 const (
@@ -21,7 +23,7 @@ func IsRPM(start []byte) bool { return bytes.HasPrefix(start, []byte(rpmMagic)) 
 
 // RPM reads the files of an RPM package (rpm's docs/manual/format.md): lead, signature, header, and a cpio archive in the
 // newc format, compressed with gzip, xz, zstd, bzip2 or lzma.
-func RPM(r io.Reader, f func(File) error) error {
+func RPM(r io.Reader, f func(initrd.File) error) error {
 	lead := make([]byte, rpmLead)
 	if _, err := io.ReadFull(r, lead); err != nil || !IsRPM(lead) {
 		return ErrRPM
@@ -41,7 +43,7 @@ func RPM(r io.Reader, f func(File) error) error {
 		return fmt.Errorf("payload: %w", err)
 	}
 	defer payload.Close()
-	if err := newc(payload, f); err != nil {
+	if err := initrd.Newc(payload, f); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}

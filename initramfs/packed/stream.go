@@ -6,12 +6,15 @@ import (
 	"compress/bzip2"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
 	"github.com/ulikunitz/xz/lzma"
+
+	"github.com/liveboot/liveboot/pkg/initrd"
 )
 
 // Decompressed returns the content of b if it is compressed, else b.
@@ -64,6 +67,11 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(z), nil
 }
 
+// LZMA is how old initrds are compressed. It does not tell where it ends, so nothing can be behind it.
+func LZMA() initrd.Compression {
+	return initrd.Compression{Name: "lzma", Magic: "\x5d\x00", Open: func(r *bytes.Reader, _ []byte) (io.Reader, error) { return openLZMA(bufio.NewReader(r)) }}
+}
+
 // lzmaMax bounds the dictionary of an lzma stream, in bytes; xz -9 has 64 MiB.
 const lzmaMax = 256 << 20
 
@@ -78,4 +86,12 @@ func openLZMA(b *bufio.Reader) (io.Reader, error) {
 		return nil, fmt.Errorf("lzma with a dictionary of %d bytes", n)
 	}
 	return lzma.NewReader(b)
+}
+
+func skip(r io.Reader, n int64) error {
+	_, err := io.CopyN(io.Discard, r, n)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -91,7 +91,7 @@ func (s sink) First(b []byte) (int64, error) {
 	if err := s.fits(max(volume, s.announced)); err != nil {
 		return 0, err
 	}
-	if err := s.checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) {
+	if err := s.checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return 0, err
 	}
 	if !s.begun {
@@ -103,7 +103,8 @@ func (s sink) First(b []byte) (int64, error) {
 	return volume, nil
 }
 
-// checkLive makes sure that an image is a live one. Its error is a *live.NoRootError, or an io.EOF where r ends too early to tell.
+// checkLive makes sure that an image is a live one. Its error is a *live.NoRootError, or an io.EOF or
+// io.ErrUnexpectedEOF where r ends too early to tell.
 func (d *Deployment) checkLive(r io.ReaderAt) error {
 	image, err := iso.Open(r)
 	if err != nil {

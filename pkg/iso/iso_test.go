@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/liveboot/liveboot/pkg/fstree/fstreetest"
+	"github.com/liveboot/liveboot/pkg/iso/extent"
 	"github.com/liveboot/liveboot/pkg/iso/isotest"
 )
 
@@ -60,32 +64,43 @@ func plainRecord(name string, block, size uint32, flags byte) []byte {
 	return r
 }
 
-func TestLookup(t *testing.T) {
+func TestExtents(t *testing.T) {
 	const more = flagMultiExtent
 	for _, tt := range []struct {
 		name    string
 		records [][]byte
-		want    extent
+		want    extent.Extent
 		wantErr string
 	}{
-		{"plain name with version, other case", [][]byte{plainRecord("SQUASHFS.IMG;1", 50, 10, 0)}, extent{50 * 2048, 10}, ""},
-		{"plain name with a lone dot", [][]byte{plainRecord("SQUASHFS.IMG.;1", 50, 10, 0)}, extent{50 * 2048, 10}, ""},
-		{"several extents", [][]byte{plainRecord("squashfs.img", 50, 4096, more), plainRecord("squashfs.img", 52, 2048, more), plainRecord("squashfs.img", 53, 7, 0)}, extent{50 * 2048, 4096 + 2048 + 7}, ""},
-		{"several extents with a gap", [][]byte{plainRecord("squashfs.img", 50, 4096, more), plainRecord("squashfs.img", 60, 7, 0)}, extent{}, "do not follow"},
-		{"last extent missing", [][]byte{plainRecord("squashfs.img", 50, 4096, more)}, extent{}, "missing"},
-		{"record too short", [][]byte{{20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, extent{}, "too short"},
-		{"name beyond the record", [][]byte{append([]byte{34}, append(make([]byte, 31), 200, 0)...)}, extent{}, "too short"},
+		{"plain name with version, other case", [][]byte{plainRecord("SQUASHFS.IMG;1", 50, 10, 0)}, extent.Extent{Offset: 50 * 2048, Size: 10}, ""},
+		{"plain name with a lone dot", [][]byte{plainRecord("SQUASHFS.IMG.;1", 50, 10, 0)}, extent.Extent{Offset: 50 * 2048, Size: 10}, ""},
+		{"several extents", [][]byte{plainRecord("squashfs.img", 50, 4096, more), plainRecord("squashfs.img", 52, 2048, more), plainRecord("squashfs.img", 53, 7, 0)}, extent.Extent{Offset: 50 * 2048, Size: 4096 + 2048 + 7}, ""},
+		{"several extents with a gap", [][]byte{plainRecord("squashfs.img", 50, 4096, more), plainRecord("squashfs.img", 60, 7, 0)}, extent.Extent{}, "do not follow"},
+		{"last extent missing", [][]byte{plainRecord("squashfs.img", 50, 4096, more)}, extent.Extent{}, "missing"},
+		{"interleaved", [][]byte{interleaved(plainRecord("squashfs.img", 50, 4096, 0))}, extent.Extent{}, "interleaved"},
+		{"associated file first", [][]byte{plainRecord("squashfs.img", 90, 9, flagAssociated), plainRecord("squashfs.img", 50, 7, 0)}, extent.Extent{Offset: 50 * 2048, Size: 7}, ""},
+		{"record too short", [][]byte{{20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, extent.Extent{}, "too short"},
+		{"name beyond the record", [][]byte{append([]byte{34}, append(make([]byte, 31), 200, 0)...)}, extent.Extent{}, "too short"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			folder := bytes.Join(tt.records, nil)
 			folder = append(folder, make([]byte, SectorSize-len(folder)%SectorSize)...)
-			i := &Image{r: bytes.NewReader(folder)}
-			r, err := i.lookup(extent{0, int64(len(folder))}, "squashfs.img")
-			if r.extent != tt.want && tt.wantErr == "" || (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
-				t.Errorf("lookup = %v, %v, want %v, error %q", r.extent, err, tt.want, tt.wantErr)
+			volume := make([]byte, 17*SectorSize)
+			i := &Image{
+				r:       bytes.NewReader(append(volume, folder...)),
+				primary: record{mode: fs.ModeDir, pieces: []extent.Extent{{Offset: int64(len(volume)), Size: int64(len(folder))}}},
+			}
+			offset, size, err := i.Find("squashfs.img")
+			if (extent.Extent{Offset: offset, Size: size}) != tt.want || (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+				t.Errorf("Find = %d, %d, %v, want %v, error %q", offset, size, err, tt.want, tt.wantErr)
 			}
 		})
 	}
+}
+
+func interleaved(r []byte) []byte {
+	r[26], r[27] = 2, 1
+	return r
 }
 
 func TestOpenErrors(t *testing.T) {
@@ -102,8 +117,22 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+// FuzzFind has a volume with Rock Ridge, and one with Joliet.
 func FuzzFind(f *testing.F) {
 	f.Add(isotest.Image("CDROM", map[string]string{"LiveOS/squashfs.img": "x"})[16*2048:], "LiveOS/squashfs.img")
+	dir := f.TempDir()
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, strings.Repeat("long name ", 20)), []byte("a"), 0o644), os.Symlink("/x/../y", filepath.Join(dir, "l"))); err != nil {
+		f.Fatal(err)
+	}
+	for _, kind := range []string{"-R", "-J"} {
+		image := filepath.Join(f.TempDir(), "image")
+		program(f, "genisoimage", "genisoimage", "-quiet", "-no-pad", kind, "-o", image, dir)
+		b, err := os.ReadFile(image)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b[16*2048:], "l")
+	}
 	f.Fuzz(func(t *testing.T, volume []byte, path string) {
 		image, err := Open(bytes.NewReader(append(make([]byte, 16*2048), volume...)))
 		if err != nil {
@@ -111,6 +140,9 @@ func FuzzFind(f *testing.F) {
 		}
 		if offset, size, err := image.Find(path); err == nil && (offset < 0 || size < 0) {
 			t.Errorf("Find(%q) = %d, %d", path, offset, size)
+		}
+		if fsys, err := image.FS(); err == nil {
+			fstreetest.Walk(fsys)
 		}
 	})
 }

@@ -1,10 +1,8 @@
 package squashfs
 
 import (
-	"bufio"
 	"bytes"
 	"compress/zlib"
-	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -12,22 +10,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
 	"github.com/pierrec/lz4/v4"
-	"github.com/ulikunitz/xz/lzma"
 )
-
-// lzmaMax bounds the dictionary, in bytes; mksquashfs has 8 MiB.
-const lzmaMax = 64 << 20
 
 // A decompressor unpacks a block, which then has at most limit bytes.
 type decompressor func(packed []byte, limit int) ([]byte, error)
 
-// decompressorFor knows the compressions by their number in the superblock.
+// decompressorFor knows the compressions by their number in the superblock. Number 2 is lzma, which the kernel does not read either.
 func decompressorFor(number uint16) (decompressor, error) {
 	switch number {
 	case 1:
 		return streaming(func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }), nil
-	case 2:
-		return streaming(openLZMA), nil
 	case 3:
 		return intoBuffer(lzo.Decompress), nil
 	case 4:
@@ -39,19 +31,6 @@ func decompressorFor(number uint16) (decompressor, error) {
 		return func(packed []byte, limit int) ([]byte, error) { return d.DecodeAll(packed, make([]byte, 0, limit)) }, err
 	}
 	return nil, fmt.Errorf("%w: compression %d is not known", ErrFormat, number)
-}
-
-// openLZMA refuses a dictionary that is larger than any block needs: its size is in 4 bytes behind the properties.
-func openLZMA(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	h, err := b.Peek(5)
-	if err != nil {
-		return nil, err
-	}
-	if n := binary.LittleEndian.Uint32(h[1:]); n > lzmaMax {
-		return nil, fmt.Errorf("%w: lzma with a dictionary of %d bytes", ErrFormat, n)
-	}
-	return lzma.NewReader(b)
 }
 
 func streaming(open func(io.Reader) (io.Reader, error)) decompressor {

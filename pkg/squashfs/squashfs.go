@@ -1,8 +1,8 @@
 // Package squashfs reads a squashfs 4.0 in user space, on anything that can be read at an offset, and its files at any
 // offset: a file system image inside it can be read without unpacking it.
 //
-// The format is the kernel's (Documentation/filesystems/squashfs.rst, fs/squashfs/squashfs_fs.h). All six compressions are
-// read, xz with its filters (KIWI's images have the x86 BCJ filter). Extended attributes, owners and links between files
+// The format is the kernel's (Documentation/filesystems/squashfs.rst, fs/squashfs/squashfs_fs.h). All compressions that
+// the kernel knows are read, xz with its filters (KIWI's images have the x86 BCJ filter). Extended attributes, owners and links between files
 // are not looked at.
 package squashfs
 

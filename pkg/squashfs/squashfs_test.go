@@ -35,7 +35,6 @@ func TestReadsAllCompressions(t *testing.T) {
 		options []string
 	}{
 		{"gzip", []string{"-comp", "gzip"}},
-		{"lzma", []string{"-comp", "lzma"}},
 		{"lzo", []string{"-comp", "lzo"}},
 		{"lz4", []string{"-comp", "lz4"}},
 		{"zstd", []string{"-comp", "zstd"}},

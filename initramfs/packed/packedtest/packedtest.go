@@ -6,35 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 )
-
-// Newc makes a cpio archive of files, "name content" each: a name with "/" behind it is a folder, with "@" a symbolic link to the
-// content, with "=" one of two names of a file, of which the second has the content.
-func Newc(files ...string) []byte {
-	var b bytes.Buffer
-	entry := func(ino, mode, links int, name, content string) {
-		fmt.Fprintf(&b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\x00", ino, mode, 0, 0, links, 86400, len(content), 0, 0, 0, 0, len(name)+1, 0, name)
-		b.Write(make([]byte, -b.Len()&3))
-		b.WriteString(content)
-		b.Write(make([]byte, -b.Len()&3))
-	}
-	for i, f := range files {
-		name, content, _ := strings.Cut(f, " ")
-		switch {
-		case strings.HasSuffix(name, "/"):
-			entry(i, 0o040755, 2, strings.TrimSuffix(name, "/"), "")
-		case strings.HasSuffix(name, "@"):
-			entry(i, 0o120777, 1, strings.TrimSuffix(name, "@"), content)
-		case strings.HasSuffix(name, "="):
-			entry(1000, 0o100644, 2, strings.TrimSuffix(name, "="), content)
-		default:
-			entry(i, 0o100644, 1, name, content)
-		}
-	}
-	entry(0, 0, 1, "TRAILER!!!", "")
-	return b.Bytes()
-}
 
 // Deb makes a Debian package of its member data.tar, data.tar.gz, ….
 func Deb(member string, data []byte) []byte {

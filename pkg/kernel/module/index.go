@@ -129,7 +129,7 @@ func (x *Index) Resolve(name string) []string {
 	seen := make(map[string]bool)
 	for end := range len(name) + 1 {
 		for _, a := range x.aliases[name[:end]] {
-			if !seen[a.module] && match(a.pattern, name) {
+			if !seen[a.module] && Match(a.pattern, name) {
 				seen[a.module] = true
 				names = append(names, a.module)
 			}
@@ -138,9 +138,9 @@ func (x *Index) Resolve(name string) []string {
 	return names
 }
 
-// match reports whether s matches pattern, with the wildcards of fnmatch(3) without flags: "*" and "?" match "/" too, as
+// Match reports whether s matches pattern, with the wildcards of fnmatch(3) without flags: "*" and "?" match "/" too, as
 // in kmod, where path.Match would stop at the slashes in the modaliases of DMI and of device trees.
-func match(pattern, s string) bool {
+func Match(pattern, s string) bool {
 	// After a mismatch, the last "*" takes one character more; earlier ones never need to be tried again.
 	star, mark := -1, 0
 	p, i := 0, 0

@@ -1,102 +1,69 @@
-package packed
+package initrd
 
 import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	mxz "github.com/mikelolasagasti/xz"
 	"github.com/pierrec/lz4/v4"
 )
 
-// Initrd reads an initrd as the kernel does (init/initramfs.c): a row
-// of archives, each plain or compressed in its own way, with zeros between
-// them. A plain one in front is microcode; several may be in one compressed
-// stream.
-func Initrd(initrd []byte, f func(File) error) error {
-	r := bytes.NewReader(initrd)
-	for segment := 1; ; segment++ {
-		if !skipZeros(r) {
-			return nil
-		}
-		offset := len(initrd) - r.Len()
-		if err := unpackSegment(r, initrd[offset:], f); err != nil {
-			return fmt.Errorf("initrd, segment %d at byte %d: %w", segment, offset, err)
-		}
+// A Compression is one in which a segment of an initrd may be.
+type Compression struct {
+	Name  string
+	Magic string // that it begins with
+	// Open reads a stream from r, which holds rest. At its end r is behind it.
+	Open func(r *bytes.Reader, rest []byte) (io.Reader, error)
+}
+
+// compressions are those that the kernel knows for an initrd (lib/decompress.c), but for lzma and lzo.
+func compressions() []Compression {
+	return []Compression{
+		{"gzip", "\x1f\x8b", openGzip},
+		{"xz", "\xfd7zXZ\x00", func(r *bytes.Reader, _ []byte) (io.Reader, error) { return openXZ(r) }},
+		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
+		{"lz4", lz4LegacyMagic, func(r *bytes.Reader, _ []byte) (io.Reader, error) { return &lz4Legacy{r: r}, nil }},
+		// It does not tell where it ends, so nothing can be behind it.
+		{"bzip2", "BZh", func(r *bytes.Reader, _ []byte) (io.Reader, error) { return bzip2.NewReader(r), nil }},
 	}
 }
 
-// skipZeros moves to the next byte that is not zero, and says whether there
-// is one.
-func skipZeros(r io.ByteScanner) bool {
-	for {
-		b, err := r.ReadByte()
-		if err != nil {
-			return false
-		}
-		if b != 0 {
-			return r.UnreadByte() == nil
-		}
-	}
-}
-
-// unpackSegment reads one segment, of which the content is that of r; what
-// is behind it stays unread.
-func unpackSegment(r *bytes.Reader, content []byte, f func(File) error) error {
+// unpack reads one segment, of which the content is that of r; what is behind it stays unread.
+func unpack(r *bytes.Reader, content []byte, known []Compression, f func(File) error) error {
 	if bytes.HasPrefix(content, []byte("07070")) {
-		return newc(r, f)
+		return Newc(r, f)
 	}
-	for _, u := range unpackers() {
-		if !bytes.HasPrefix(content, []byte(u.magic)) {
+	for _, c := range known {
+		if !bytes.HasPrefix(content, []byte(c.Magic)) {
 			continue
 		}
-		stream, err := u.open(r)
+		stream, err := c.Open(r, content)
 		if err != nil {
-			return fmt.Errorf("%s: %w", u.name, err)
+			return fmt.Errorf("%s: %w", c.Name, err)
 		}
 		archives := bufio.NewReaderSize(stream, 1<<16)
 		for skipZeros(archives) {
-			if err := newc(archives, f); err != nil {
-				return fmt.Errorf("%s: %w", u.name, err)
+			if err := Newc(archives, f); err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
 			}
 		}
 		// The end or an error: the next read says which.
 		if _, err := archives.ReadByte(); !errors.Is(err, io.EOF) {
-			return fmt.Errorf("%s: %w", u.name, err)
+			return fmt.Errorf("%s: %w", c.Name, err)
 		}
 		return nil
 	}
 	return fmt.Errorf("it starts with % x, which is neither a cpio archive (newc) nor one in a compression that is known here", content[:min(6, len(content))])
 }
 
-// unpacker is a compression that the kernel knows for an initrd
-// (lib/decompress.c).
-type unpacker struct {
-	name  string
-	magic string
-	// open reads a stream. At its end r is behind it.
-	open func(r *bytes.Reader) (io.Reader, error)
-}
-
-func unpackers() []unpacker {
-	return []unpacker{
-		{"gzip", "\x1f\x8b", openGzip},
-		{"xz", "\xfd7zXZ\x00", func(r *bytes.Reader) (io.Reader, error) { return openXZ(r) }},
-		{"zstd", "\x28\xb5\x2f\xfd", openZstd},
-		{"lz4", lz4LegacyMagic, func(r *bytes.Reader) (io.Reader, error) { return &lz4Legacy{r: r}, nil }},
-		// Neither of these tells where it ends, so nothing can be behind it.
-		{"bzip2", "BZh", func(r *bytes.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-		{"lzma", "\x5d\x00", func(r *bytes.Reader) (io.Reader, error) { return openLZMA(bufio.NewReader(r)) }},
-	}
-}
-
-func openGzip(r *bytes.Reader) (io.Reader, error) {
+func openGzip(r *bytes.Reader, _ []byte) (io.Reader, error) {
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, err
@@ -154,17 +121,16 @@ func (g *groups) back() error {
 	return err
 }
 
+// zstdWindow bounds the memory for unpacking, in bytes: the kernel's own limit (ZSTD_WINDOWLOG_MAX of lib/decompress_unzstd.c).
+const zstdWindow = 128 << 20
+
 // openZstd cuts the frame out first, as the decoder reads ahead.
-func openZstd(r *bytes.Reader) (io.Reader, error) {
-	rest := make([]byte, r.Len())
-	if _, err := r.ReadAt(rest, r.Size()-int64(r.Len())); err != nil {
-		return nil, err
-	}
+func openZstd(r *bytes.Reader, rest []byte) (io.Reader, error) {
 	n, err := zstdFrame(rest)
 	if err != nil {
 		return nil, err
 	}
-	return zstd.NewReader(io.LimitReader(r, int64(n)), zstd.WithDecoderConcurrency(1))
+	return zstd.NewReader(io.LimitReader(r, int64(n)), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
 }
 
 // zstdFrame is the length of the frame at the start of b (RFC 8878, section

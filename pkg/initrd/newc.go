@@ -1,4 +1,4 @@
-package packed
+package initrd
 
 import (
 	"errors"
@@ -18,11 +18,11 @@ const (
 	newcTrailer    = "TRAILER!!!"
 )
 
-// newc reads one archive in the newc or crc format (the kernel's
+// Newc reads one archive in the newc or crc format (the kernel's
 // Documentation/driver-api/early-userspace/buffer-format.rst), up to its
 // trailer: what is behind it stays unread. It returns io.EOF if there is
 // nothing at all.
-func newc(r io.Reader, f func(File) error) error {
+func Newc(r io.Reader, f func(File) error) error {
 	archive := &archiveID{}
 	for n := 0; ; n++ {
 		entry, err := newcHeader(r)

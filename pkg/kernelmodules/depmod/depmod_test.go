@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/liveboot/liveboot/initramfs/depmod"
-	"github.com/liveboot/liveboot/initramfs/depmod/depmodtest"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod"
+	"github.com/liveboot/liveboot/pkg/kernelmodules/depmod/depmodtest"
 	"github.com/liveboot/liveboot/pkg/needs"
 )
 

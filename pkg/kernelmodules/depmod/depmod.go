@@ -18,7 +18,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/liveboot/liveboot/initramfs/packed"
+	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
@@ -167,11 +167,8 @@ func modinfo(f fs.File) ([]byte, error) {
 		}
 	}
 	if string(magic[:]) != elf.ELFMAG {
-		b, err := io.ReadAll(io.LimitReader(f, moduleMax))
+		b, err := unpacked(f)
 		if err != nil {
-			return nil, err
-		}
-		if b, err = packed.Decompressed(b); err != nil {
 			return nil, err
 		}
 		r = bytes.NewReader(b)
@@ -185,6 +182,16 @@ func modinfo(f fs.File) ([]byte, error) {
 		return nil, errors.New("no section .modinfo")
 	}
 	return s.Data()
+}
+
+// unpacked reads a module that may be compressed.
+func unpacked(f fs.File) ([]byte, error) {
+	z, err := decompress.New(f, decompress.Options{Workers: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return io.ReadAll(io.LimitReader(z, moduleMax))
 }
 
 // write makes the texts. Of two modules that serve the same, the one first in modules.order comes first.
