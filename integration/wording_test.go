@@ -61,3 +61,8 @@ func progressed() *regexp.Regexp { return regexp.MustCompile(`liveboot: fetch: +
 
 // warned is a line that people are told beside the stages'; what is an expression.
 func warned(what string) *regexp.Regexp { return regexp.MustCompile(`liveboot: warning: .*` + what) }
+
+// freed is the line that says what the deletion of the initramfs gave back; its groups are the MiB available after and before.
+func freed() *regexp.Regexp {
+	return regexp.MustCompile(`liveboot: handoff: the initramfs is deleted: (\d+) MiB of memory available, (\d+) MiB before`)
+}

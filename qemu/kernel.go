@@ -32,20 +32,51 @@ func HostKernel() (Kernel, error) {
 	return newestKernel("/boot", "/lib/modules")
 }
 
+// OtherKernel is the newest installed kernel of another version than HostKernel's, a cloud's for example.
+func OtherKernel() (Kernel, error) {
+	host, err := HostKernel()
+	if err != nil {
+		return Kernel{}, err
+	}
+	all, err := installedKernels("/boot", "/lib/modules")
+	if err != nil {
+		return Kernel{}, err
+	}
+	for _, k := range all {
+		if filepath.Base(k.Modules) != filepath.Base(host.Modules) {
+			return k, nil
+		}
+	}
+	return Kernel{}, fmt.Errorf("find a second kernel in /boot with modules in /lib/modules, beside %s: none: install one (apt-get install linux-image-cloud-amd64)", host.Image)
+}
+
 // newestKernel is the newest vmlinuz-VERSION in boot for which modules/VERSION exists.
 func newestKernel(boot, modules string) (Kernel, error) {
+	all, err := installedKernels(boot, modules)
+	if err != nil {
+		return Kernel{}, err
+	}
+	if len(all) == 0 {
+		return Kernel{}, fmt.Errorf("find a kernel in %s with modules in %s: none: install one (apt-get install linux-image-amd64) or set KERNEL and MODULES", boot, modules)
+	}
+	return all[0], nil
+}
+
+// installedKernels are those in boot for which modules/VERSION exists, the newest first.
+func installedKernels(boot, modules string) ([]Kernel, error) {
 	images, err := filepath.Glob(filepath.Join(boot, "vmlinuz-*"))
 	if err != nil {
-		return Kernel{}, fmt.Errorf("list kernels in %s: %w", boot, err)
+		return nil, fmt.Errorf("list kernels in %s: %w", boot, err)
 	}
 	slices.SortFunc(images, func(a, b string) int { return compareVersions(version(b), version(a)) })
+	var all []Kernel
 	for _, image := range images {
 		dir := filepath.Join(modules, version(image))
 		if info, err := os.Stat(filepath.Join(dir, "modules.dep")); err == nil && info.Mode().IsRegular() {
-			return Kernel{Image: image, Modules: dir}, nil
+			all = append(all, Kernel{Image: image, Modules: dir})
 		}
 	}
-	return Kernel{}, fmt.Errorf("find a kernel in %s with modules in %s: none: install one (apt-get install linux-image-amd64) or set KERNEL and MODULES", boot, modules)
+	return all, nil
 }
 
 func version(image string) string {

@@ -57,10 +57,26 @@ func Run(args, environment []string) {
 	if err == nil {
 		console.KmsgUnlimited("/", false)
 		restorePanic()
-		err = handoff.SwitchRoot(*ready, args, environment)
-		s.ui.Failf(string(plan.Handoff), err, "the initramfs may be gone already; if there is no shell, the machine starts again")
+		hint, err := s.handOver(*ready, args, environment)
+		s.ui.Failf(string(plan.Handoff), err, hint)
 	}
 	s.rescue()
+}
+
+// handOver is the last step. It returns only when it failed, with what people should know then.
+func (s *supervisor) handOver(ready handoff.Ready, args, environment []string) (hint string, err error) {
+	if ready.Kexec {
+		err := handoff.Kexec(func(line string) { s.ui.Stagef(string(plan.Handoff), "%s", line) })
+		return "keep the running kernel with rd.liveboot.handoff=switch_root, or give this image a pair of its own kernel", err
+	}
+	err = handoff.SwitchRoot(ready, args, environment, s.freed)
+	return "the initramfs may be gone already; if there is no shell, the machine starts again", err
+}
+
+// freed tells what the hand-over gave back.
+func (s *supervisor) freed(f handoff.Freed) {
+	const miB = 1 << 20
+	s.ui.Stagef(string(plan.Handoff), "the initramfs is deleted: %d MiB of memory available, %d MiB before", f.After/miB, f.Before/miB)
 }
 
 // mountEarly makes the folders and mounts the file systems that are not there yet.
@@ -151,7 +167,7 @@ func (s *supervisor) startWorker() (tell, answers *os.File, end <-chan unix.Wait
 	defer answerEnd.Close()
 	_, end, err = s.children.start(self, []string{"liveboot", WorkerArg}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   append(shellEnvironment(), tuning(os.DirFS("/"))...),
+		Env:   append(shellEnvironment(), Tuning(os.DirFS("/"))...),
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, tellEnd, answerEnd},
 	})
 	if err != nil {
@@ -160,9 +176,9 @@ func (s *supervisor) startWorker() (tell, answers *os.File, end <-chan unix.Wait
 	return tell, answers, end, nil
 }
 
-// tuning is what the worker's Go runtime is to be told about the machine whose /proc is in root. QEMU's translator has the vectors of AVX2 in
-// software: with them SHA-256 takes one and a half times as long as without, and SHA-512 four times.
-func tuning(root fs.FS) []string {
+// Tuning is what the environment of a Go program that is about to work tells its runtime of the machine whose /proc is in root. QEMU's
+// translator has the vectors of AVX2 in software: with them SHA-256 takes one and a half times as long as without, and SHA-512 four times.
+func Tuning(root fs.FS) []string {
 	cpu, err := fs.ReadFile(root, "proc/cpuinfo")
 	if err != nil || !bytes.Contains(cpu, []byte("QEMU TCG CPU")) {
 		return nil

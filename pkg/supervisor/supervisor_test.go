@@ -131,8 +131,8 @@ func TestTuning(t *testing.T) {
 		want  int
 	}{{"QEMU TCG CPU version 2.5+", 1}, {"AMD EPYC 7B13", 0}} {
 		root := fstest.MapFS{"proc/cpuinfo": {Data: []byte("processor\t: 0\nmodel name\t: " + tt.model + "\n")}}
-		if got := tuning(root); len(got) != tt.want {
-			t.Errorf("tuning for a %s = %v, want %d settings", tt.model, got, tt.want)
+		if got := Tuning(root); len(got) != tt.want {
+			t.Errorf("Tuning for a %s = %v, want %d settings", tt.model, got, tt.want)
 		}
 	}
 }
