@@ -26,6 +26,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
+	"github.com/liveboot/liveboot/pkg/supervisor"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -45,9 +46,12 @@ func run() error {
 		if err := os.MkdirAll(p.Target, 0o755); err != nil {
 			return err
 		}
-		if err := (mount.System{}).Mount(p); err != nil {
+		if err := (mount.System{}).Mount(p); err != nil && !errors.Is(err, unix.EBUSY) {
 			return err
 		}
+	}
+	if err := tune(); err != nil {
+		return fmt.Errorf("start this program once more: %w", err)
 	}
 	if err := connect(); err != nil {
 		return fmt.Errorf("set up the network: %w", err)
@@ -79,6 +83,15 @@ func run() error {
 		}
 	}
 	return nil
+}
+
+// tune starts this program once more with what process 1 of liveboot gives its worker, since the Go runtime reads it when it starts.
+func tune() error {
+	environment := supervisor.Tuning(os.DirFS("/"))
+	if len(environment) == 0 || os.Getenv("GODEBUG") != "" {
+		return nil
+	}
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), environment...))
 }
 
 // options are what stands behind "fetchguest." on the kernel command line.

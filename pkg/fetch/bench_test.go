@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
 	"github.com/liveboot/liveboot/pkg/needs"
+	"github.com/liveboot/liveboot/pkg/target"
 )
 
 // benchSize is that of a small live image.
@@ -107,11 +109,14 @@ func benchImage(b *testing.B, name string) Digest {
 	return Digest{"sha256", hex.EncodeToString(sum.Sum(nil))}
 }
 
-// save writes beside reading, in blocks of a megabyte, as a device is filled.
+// save brings the image to a file as a device is filled.
 func save(b *testing.B, address string, digest Digest, out string, connections int) error {
 	s := lanesOf(connections, address)
 	s.Digest = digest
-	stream, err := Open(b.Context(), s, Environment{Roots: b.TempDir()})
+	stream, err := Open(b.Context(), s, Environment{Roots: b.TempDir(), Decompress: func(r io.Reader, _ string) (io.Reader, string, error) {
+		d, err := decompress.New(r, decompress.Options{})
+		return d, d.Format(), err
+	}})
 	if err != nil {
 		return err
 	}
@@ -121,34 +126,24 @@ func save(b *testing.B, address string, digest Digest, out string, connections i
 		return err
 	}
 	defer file.Close()
-	free, full := make(chan []byte, 3), make(chan []byte, 3)
-	for range 3 {
-		free <- make([]byte, 1<<20)
+	n, err := target.Copy(b.Context(), stream, fileSink{file})
+	if err == nil && n != benchSize {
+		err = fmt.Errorf("%d bytes arrived, want %d", n, benchSize)
 	}
-	written := make(chan error, 1)
-	go func() {
-		var failed error
-		for block := range full {
-			if failed == nil {
-				_, failed = file.Write(block)
-			}
-			free <- block[:cap(block)]
-		}
-		written <- failed
-	}()
-	for {
-		block := <-free
-		n, err := io.ReadFull(stream, block)
-		full <- block[:n]
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			close(full)
-			return <-written
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return err
 }
+
+// fileSink is a file that takes anything for an image.
+type fileSink struct{ file *os.File }
+
+func (s fileSink) First([]byte) (int64, error) { return 0, nil }
+
+func (s fileSink) Write(block []byte, offset int64) error {
+	_, err := s.file.WriteAt(block, offset)
+	return err
+}
+
+func (s fileSink) Restart(int64) error { return nil }
 
 // BenchmarkRead shows that a block costs no memory.
 func BenchmarkRead(b *testing.B) {
@@ -173,10 +168,16 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(block)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := io.ReadFull(stream, block); err != nil {
-			b.Fatal(err)
+		stream.Settle(block)
+		for n := 0; n < len(block); {
+			m, err := stream.Lend(block, n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += m
 		}
 	}
+	stream.Settle(block)
 }
 
 // BenchmarkConnections compares four connections with one where nothing is lost and one is as fast as can be: with SHA-256 and without a digest.

@@ -32,20 +32,6 @@ func (d *download) connect() error {
 	}
 }
 
-// candidates are the mirrors to ask now, in this order: the one that gave the last bytes, then as they were written.
-func (d *download) candidates() []*mirror {
-	var list []*mirror
-	if d.current != nil && d.eligible(d.current) && !time.Now().Before(d.current.notBefore) {
-		list = append(list, d.current)
-	}
-	for _, m := range d.mirrors {
-		if m != d.current && d.eligible(m) && !time.Now().Before(m.notBefore) {
-			list = append(list, m)
-		}
-	}
-	return list
-}
-
 // eligible reports whether m may be asked. One that can only begin anew is left out for as long as there is hope for the one that gave
 // what is there.
 func (d *download) eligible(m *mirror) bool {
@@ -62,82 +48,27 @@ func (d *download) desperate() bool {
 	return d.current == nil || d.current.dropped || over(d.env.Patience.Silent, d.moved)
 }
 
-// pause waits after a round in which something went wrong, and tells if there is nothing left to wait for.
-func (d *download) pause() error {
-	if d.ctx.Err() != nil {
-		return d.stopped()
-	}
-	var causes []MirrorError
-	var hope bool
-	earliest := time.Duration(-1)
-	for _, m := range d.mirrors {
-		if m.troubled && !m.dropped {
-			causes = append(causes, MirrorError{m.url, m.attempts, m.err})
-		}
-		m.troubled = false
-		if d.eligible(m) {
-			hope = true
-			if wait := max(0, time.Until(m.notBefore)); earliest < 0 || wait < earliest {
-				earliest = wait
-			}
-		}
-	}
-	if !hope {
-		return d.failure()
-	}
-	delay := max(earliest, d.delay(len(causes) > 0))
-	if len(causes) == 0 && delay == 0 {
-		return nil
-	}
-	if !d.mayRetry(earliest) {
-		return d.failure()
-	}
-	d.report(Retrying{Count: d.round, Delay: delay, Causes: causes})
-	if err := sleep(d.ctx, delay); err != nil {
-		return d.stopped()
-	}
-	return nil
-}
-
-// delay returns how long to leave the servers alone.
-func (d *download) delay(troubled bool) time.Duration {
-	if !troubled {
-		return 0
-	}
-	d.round++
-	d.retries++
-	switch {
-	case d.unwaited:
-		d.unwaited = false
-		return 0
-	case d.source.RetryDelay > 0:
-		return d.source.RetryDelay
-	}
-	return d.env.Patience.delay(d.round)
-}
-
-// mayRetry reports whether the options allow for one more round, where the servers ask to be left alone for so long.
-func (d *download) mayRetry(alone time.Duration) bool {
-	if n := d.source.Retry; n != nil && d.retries > *n {
-		return false
-	}
-	limit, gone := d.source.RetryMaxTime, time.Since(d.began)
-	return limit == 0 || gone < limit && gone+alone <= limit
-}
-
 // attempt asks m for what is to come. When it returns nil there is a connection.
 func (d *download) attempt(m *mirror) error {
 	if m.since.IsZero() {
 		m.since = time.Now()
 	}
 	for {
+		if m.scheme.pushes && d.offset.Load() > 0 && d.want == (Digest{}) {
+			// A ring cannot be joined once more to find out that nothing proves that its image is still the same.
+			cause := m.err
+			if d.current != nil {
+				cause = d.current.err
+			}
+			d.beginAnew(m, cause)
+		}
 		if d.offset.Load() == 0 {
 			if err := d.chooseDigest(m); err != nil {
 				return err
 			}
 		}
 		asked := d.position(m)
-		c, err := open(d.ctx, m.file, asked, d.source.Options)
+		c, err := open(d.ctx, m.file, asked, m.scheme.guarded(d.source.Options))
 		var wrong *wire.RangeError
 		if asked.Offset > 0 && errors.As(err, &wrong) {
 			m.fromStart = true
@@ -277,30 +208,35 @@ func (d *download) discard(c *connection, n int64) error {
 
 // newDownload prepares a download; nothing is asked yet.
 func newDownload(ctx context.Context, s Source, e Environment) (*download, error) {
-	if len(s.URLs) == 0 {
-		return nil, errors.New("get image: no URL is given")
-	}
-	dial, err := newDialer(s.Options, e)
+	dial, err := s.dialer(e)
 	if err != nil {
-		return nil, fmt.Errorf("get %v: %w", s.URLs[0], err)
+		return nil, err
 	}
-	if _, ok := newHash(s.Digest.Algorithm); !ok && s.Digest != (Digest{}) {
-		return nil, fmt.Errorf("get %v: digest %v: not one of sha256, sha512", s.URLs[0], s.Digest)
+	d := &download{}
+	d.asker = asker{
+		source: s, env: e, dial: dial, mirrors: newMirrors(s.URLs, dial), began: time.Now(),
+		eligible: d.eligible, progress: func() (int64, int64) { return d.offset.Load(), d.size },
 	}
-	d := &download{source: s, env: e, dial: dial, began: time.Now()}
 	d.setSize(-1)
-	for _, u := range s.URLs {
-		m := &mirror{url: u}
-		if m.scheme, m.err = schemeOf(u); m.err == nil {
-			m.file, m.err = d.dial.file(u)
-		}
-		m.dropped = m.err != nil
-		d.mirrors = append(d.mirrors, m)
-	}
 	if s.MaxTime > 0 {
 		d.ctx, d.cancel = context.WithTimeoutCause(ctx, s.MaxTime, &MaxTimeError{s.MaxTime})
 	} else {
 		d.ctx, d.cancel = context.WithCancel(ctx)
 	}
 	return d, nil
+}
+
+// dialer prepares to ask for the source, and tells if it cannot be asked for.
+func (s Source) dialer(e Environment) (dialer, error) {
+	if len(s.URLs) == 0 {
+		return dialer{}, errors.New("get image: no URL is given")
+	}
+	dial, err := newDialer(s.Options, e)
+	if err != nil {
+		return dialer{}, fmt.Errorf("get %v: %w", s.URLs[0], err)
+	}
+	if _, ok := newHash(s.Digest.Algorithm); !ok && s.Digest != (Digest{}) {
+		return dialer{}, fmt.Errorf("get %v: digest %v: not one of sha256, sha512", s.URLs[0], s.Digest)
+	}
+	return dial, nil
 }

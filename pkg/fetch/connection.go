@@ -64,6 +64,14 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// end returns the offset behind the last byte that will come, -1 if that is not known.
+func (c *connection) end() int64 {
+	if c.End > 0 {
+		return c.End
+	}
+	return c.Size
+}
+
 // slow reports whether the server was waited for so long that several connections may be faster.
 func (c *connection) slow() bool {
 	return c.got >= probe && float64(c.got) < fast*c.guard.total.Seconds()

@@ -22,6 +22,10 @@ type dialer struct {
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
 	tls     *tls.Config
 	proxy   *url.URL // nil: none
+	// report tells the events of protocols that do something by themselves; nil for nobody.
+	report func(Event)
+	// base is the path of the root folder of the machine.
+	base string
 	// roots reads the authorities when they are first needed.
 	roots func() (*x509.CertPool, error)
 }
@@ -29,6 +33,8 @@ type dialer struct {
 func newDialer(o Options, e Environment) (dialer, error) {
 	d := dialer{
 		options: o,
+		report:  e.Report,
+		base:    e.Roots,
 		wire:    wire.Dialer{Timeout: o.ConnectTimeout, IPVersion: o.IPVersion, Interface: o.Interface},
 		roots:   sync.OnceValues(func() (*x509.CertPool, error) { return authorities(o, e.Roots) }),
 		// Connections are many and short; a session that is resumed costs no signature, and FTP servers want the data connection to be of one
@@ -60,6 +66,19 @@ func newDialer(o Options, e Environment) (dialer, error) {
 		}
 	}
 	return d, nil
+}
+
+// serial makes report one that can be called from anywhere.
+func serial(report func(Event)) func(Event) {
+	if report == nil {
+		return nil
+	}
+	var one sync.Mutex
+	return func(e Event) {
+		one.Lock()
+		defer one.Unlock()
+		report(e)
+	}
 }
 
 // authorities returns those that the options name, or the built-in ones and the site's.

@@ -24,6 +24,15 @@ const maxDigestFile = 64 << 10
 // image, else one that was found before, beside another copy of it.
 func (d *download) chooseDigest(m *mirror) error {
 	d.want = d.source.Digest
+	if m.scheme.pushes {
+		if d.source.Signature != nil {
+			return &SignatureError{m.url, errors.New("a server that pushes the image has nothing beside it that could be signed")}
+		}
+		if d.want == (Digest{}) {
+			d.want = d.found
+		}
+		return nil
+	}
 	if d.want != (Digest{}) && d.source.Signature == nil {
 		return nil
 	}
@@ -42,9 +51,9 @@ func (d *download) chooseDigest(m *mirror) error {
 }
 
 // findDigest looks for a digest beside the image; the zero Digest says that there is none.
-func (d *download) findDigest(m *mirror) (Digest, error) {
+func (a *asker) findDigest(m *mirror) (Digest, error) {
 	algorithms := []string{"sha256", "sha512"}
-	if named := d.source.Digest.Algorithm; named != "" {
+	if named := a.source.Digest.Algorithm; named != "" {
 		algorithms = []string{named} // what is signed must be comparable with what is named
 	}
 	for _, algorithm := range algorithms {
@@ -52,12 +61,12 @@ func (d *download) findDigest(m *mirror) (Digest, error) {
 		if err != nil {
 			return Digest{}, err
 		}
-		data, err := d.beside(at)
+		data, err := a.beside(at, maxDigestFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if reason := noDigestFile(data, err); reason != nil && d.source.Signature == nil {
-			d.report(DigestIgnored{URL: at, Cause: reason})
+		if reason := noDigestFile(data, err); reason != nil && a.source.Signature == nil {
+			a.report(DigestIgnored{URL: at, Cause: reason})
 			continue
 		}
 		if err != nil {
@@ -67,13 +76,13 @@ func (d *download) findDigest(m *mirror) (Digest, error) {
 		if err != nil {
 			return Digest{}, &digestFileError{at, err}
 		}
-		if err := d.verify(at, data, digest); err != nil {
+		if err := a.verify(at, data, digest); err != nil {
 			return Digest{}, err
 		}
-		d.report(DigestFound{URL: at, Digest: digest, Signed: d.source.Signature != nil})
+		a.report(DigestFound{URL: at, Digest: digest, Signed: a.source.Signature != nil})
 		return digest, nil
 	}
-	if d.source.Signature != nil {
+	if a.source.Signature != nil {
 		return Digest{}, &SignatureError{m.url, fmt.Errorf("there is no .%s beside it that could be signed", strings.Join(algorithms, " or ."))}
 	}
 	return Digest{}, nil
@@ -94,12 +103,12 @@ func noDigestFile(data []byte, err error) error {
 }
 
 // beside gets a small file. Its error is fs.ErrNotExist where the server has none, or none for us.
-func (d *download) beside(at URL) ([]byte, error) {
-	file, err := d.dial.file(at)
+func (a *asker) beside(at URL, limit int64) ([]byte, error) {
+	file, err := a.dial.file(at)
 	if err != nil {
 		return nil, err
 	}
-	data, err := small(d.ctx, file, d.source.Options, maxDigestFile)
+	data, err := small(a.ctx, file, a.source.Options, limit)
 	var answer interface{ NotThere() bool }
 	if errors.As(err, &answer) && answer.NotThere() {
 		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
@@ -118,31 +127,40 @@ func besideError(at URL, err error) error {
 }
 
 // verify has the signature of the file of a digest verified, and compares the digest with the one that the source names.
-func (d *download) verify(at URL, data []byte, digest Digest) error {
-	if d.source.Signature == nil {
+func (a *asker) verify(at URL, data []byte, digest Digest) error {
+	if a.source.Signature == nil {
 		return nil
 	}
+	if err := a.verifySignature(at, data); err != nil {
+		return err
+	}
+	if want := a.source.Digest; want != (Digest{}) && want != digest {
+		return &DigestError{Want: want, Got: digest}
+	}
+	return nil
+}
+
+// verifySignature has the signature of a file beside the image verified.
+func (a *asker) verifySignature(at URL, data []byte) error {
 	var passing error
-	err := d.source.Signature.Verify(data, func(suffix string) ([]byte, error) {
+	err := a.source.Signature.Verify(data, func(suffix string) ([]byte, error) {
 		name, err := at.withSuffix(suffix)
 		if err != nil {
 			return nil, err
 		}
-		data, err := d.beside(name)
+		data, err := a.beside(name, maxDigestFile)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			passing = besideError(name, err)
 		}
 		return data, err
 	})
-	switch want := d.source.Digest; {
-	case err != nil && passing != nil:
+	switch {
+	case err == nil:
+		return nil
+	case passing != nil:
 		return passing // that the signature could not be had says nothing about it
-	case err != nil:
-		return &SignatureError{at, err}
-	case want != (Digest{}) && want != digest:
-		return &DigestError{Want: want, Got: digest}
 	}
-	return nil
+	return &SignatureError{at, err}
 }
 
 // A digestFileError says that a file beside the image should hold its digest, and does not.

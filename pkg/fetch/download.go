@@ -15,23 +15,19 @@ import (
 // A download reads the image as it travels, from whatever mirror gives it, over as many connections as it takes. It is read by one
 // goroutine at a time.
 type download struct {
-	ctx    context.Context
+	asker
 	cancel context.CancelFunc
-	source Source
-	env    Environment
-	dial   dialer
 
-	mirrors []*mirror
-	current *mirror // gave the last bytes; nil before the first
-	conn    *connection
-	lanes   *lanes // read ahead; nil if nothing does
-	alone   bool   // what several connections brought was wrong: no more of them
+	conn  *connection
+	lanes *lanes // read ahead; nil if nothing does
+	alone bool   // what several connections brought was wrong: no more of them
 
 	// What is being read. A generation is what is read from one beginning on.
 	generation int
 	size       int64 // -1: unknown
 	etag       string
 	want       Digest  // of this generation: the source's, or the one that was found
+	lent       []byte  // the block that is read into, if it may be read there later; nil if not
 	found      Digest  // the last one that was found beside an image
 	digest     *hasher // nil if there is nothing to compare with, now or later
 	patched    bool    // put together from connections of which only the digest can tell that they belong together
@@ -40,12 +36,8 @@ type download struct {
 	given      bool         // bytes of this generation were given to the reader
 
 	// How it goes.
-	began    time.Time
 	furthest int64     // bytes: what was reached in any generation
 	moved    time.Time // when that was
-	round    int       // rounds of attempts since then in which something went wrong
-	retries  int       // such rounds in all
-	unwaited bool      // the last connection was good enough to try the next at once
 	scratch  []byte
 
 	at     URL  // where the first connection of this generation found the image, after redirects
@@ -101,7 +93,12 @@ func (d *download) receive(p []byte) (int, error) {
 	}
 	if n > 0 {
 		offset += int64(n)
-		d.digest.write(p[:n])
+		if d.lent == nil {
+			d.digest.write(p[:n])
+		} else {
+			from := cap(d.lent) - cap(p) // p is in its end
+			d.digest.lend(d.lent, from, from+n)
+		}
 		d.offset.Store(offset)
 		d.given = true
 		if offset > d.furthest {
@@ -179,50 +176,6 @@ func (d *download) beginAnew(m *mirror, cause error) {
 		d.restart, d.given = &RestartError{Cause: cause}, false
 	}
 	d.current = nil
-}
-
-// blame takes note of what went wrong at a mirror.
-func (d *download) blame(m *mirror, err error) {
-	m.troubled = true
-	m.blame(err, d.source.Options, d.env.Patience)
-	if m.dropped && len(d.mirrors) > 1 {
-		d.report(GaveUp{URL: m.url, Cause: err})
-	}
-}
-
-func (d *download) report(e Event) {
-	if d.env.Report != nil {
-		d.env.Report(e)
-	}
-}
-
-// failure says what happened at all mirrors.
-func (d *download) failure() error {
-	e := &SourceError{Received: d.offset.Load(), Size: d.size}
-	for _, m := range d.mirrors {
-		e.Mirrors = append(e.Mirrors, MirrorError{m.url, m.attempts, m.err})
-	}
-	return e
-}
-
-// stopped says that the context ended the download.
-func (d *download) stopped() error {
-	cause := context.Cause(d.ctx)
-	last := ""
-	for _, m := range d.mirrors {
-		if m.err != nil && !errors.Is(m.err, cause) {
-			last += fmt.Sprintf("; before that: %v: %v", m.url, m.err)
-		}
-	}
-	return fmt.Errorf("get %v: after %d bytes: %w%s", d.place(), d.offset.Load(), cause, last)
-}
-
-// place is the mirror that is, or would be, read.
-func (d *download) place() URL {
-	if d.current != nil {
-		return d.current.url
-	}
-	return d.mirrors[0].url
 }
 
 func (d *download) close() {

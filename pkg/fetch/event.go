@@ -42,6 +42,13 @@ type TookOver struct {
 	Cause    error
 }
 
+// Spread says that several connections share the work, since the first one was slow.
+type Spread struct {
+	URL URL
+	// Connections is how many there are.
+	Connections int
+}
+
 // Restarted says that what had been downloaded is of no use.
 type Restarted struct {
 	URL URL
@@ -74,6 +81,7 @@ func (Retrying) event()      {}
 func (Resumed) event()       {}
 func (Repeating) event()     {}
 func (TookOver) event()      {}
+func (Spread) event()        {}
 func (Restarted) event()     {}
 func (GaveUp) event()        {}
 func (DigestFound) event()   {}
@@ -107,6 +115,11 @@ func (e Repeating) String() string {
 // String names both mirrors.
 func (e TookOver) String() string {
 	return fmt.Sprintf("going on at byte %d with the mirror %v, since %v: %v", e.Offset, e.To, e.From, e.Cause)
+}
+
+// String gives number and server.
+func (e Spread) String() string {
+	return fmt.Sprintf("downloading over %d connections: %v", e.Connections, e.URL)
 }
 
 // String gives the cause.

@@ -8,6 +8,9 @@
 // stopped, at the same server or at a mirror, for as long as Patience and Options allow. Bytes of two connections are put together only
 // if a strong validator (RFC 9110 section 8.8), the digest, or the bytes themselves prove that they are of the same file. If they are
 // not, Read returns a *RestartError, and the next Read begins anew with the first byte.
+//
+// OpenRanges gives Ranges, of which any part can be read at any time, from servers that can begin in the middle of a file. There is no new
+// beginning then: what was read is in use, so that reading ends when no server has the file of which that was.
 package fetch
 
 import (
@@ -48,8 +51,11 @@ type Environment struct {
 	Report func(Event)
 	// Decompress looks at the beginning of r, and returns a reader of what is compressed in it, and the name of the compression; or one of
 	// the same bytes, and "". name is that of the file. It may read ahead. A reader that is also an io.Closer is closed. It is nil if
-	// nothing is to be decompressed.
+	// nothing is to be decompressed. A reader of the same bytes is not read where those that it was made from are still known.
 	Decompress func(r io.Reader, name string) (io.Reader, string, error)
+	// Verifies tells that who reads Ranges verifies each part: then a mirror's file of the same size is taken for the same, and no validator is
+	// needed.
+	Verifies bool
 
 	// connect takes the place of the network in tests.
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
@@ -61,6 +67,15 @@ type Environment struct {
 
 // DefaultStall leaves a congested network time to recover, but not a person at the console time to give up hope.
 const DefaultStall = 60 * time.Second
+
+// withDefaults fills in what zero stands for.
+func (e Environment) withDefaults() Environment {
+	if e.Stall == 0 {
+		e.Stall = DefaultStall
+	}
+	e.Patience = e.Patience.withDefaults()
+	return e
+}
 
 // withDefaults fills in what zero stands for.
 func (o Options) withDefaults(e Environment) Options {
@@ -99,10 +114,8 @@ type Stream struct {
 
 // Open asks for the image, and returns when its first bytes can be read. Its error is a *SourceError if no server has it.
 func Open(ctx context.Context, s Source, e Environment) (*Stream, error) {
-	if e.Stall == 0 {
-		e.Stall = DefaultStall
-	}
-	e.Patience = e.Patience.withDefaults()
+	e = e.withDefaults()
+	e.Report = serial(e.Report)
 	s.Options = s.Options.withDefaults(e)
 	d, err := newDownload(ctx, s, e)
 	if err != nil {
@@ -129,7 +142,7 @@ func (s *Stream) begin() error {
 			return d.err
 		}
 		s.URL, s.Size, s.Ranges, s.Compression = d.at, d.size, d.ranges, ""
-		s.tap = &tap{download: d}
+		s.tap = &tap{download: d, looking: d.env.Decompress != nil}
 		s.reader = s.tap
 		if d.env.Decompress == nil {
 			return nil
@@ -140,6 +153,9 @@ func (s *Stream) begin() error {
 				s.Size = -1
 			}
 			s.reader, s.Compression = reader, kind
+			if s.tap.looked(kind == "") {
+				s.release()
+			}
 			return nil
 		}
 		// Nobody has read anything yet, so that a new beginning is nobody's business.

@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"errors"
-	"io"
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
@@ -78,42 +77,13 @@ func (l *lane) fetch(p *piece) error {
 // fill reads what is missing of a piece, by one request.
 func (l *lane) fill(p *piece) error {
 	asked := wire.Position{Offset: p.offset + int64(p.filled), Length: int64(len(p.buffer) - p.filled), Validator: l.validator}
-	c, err := open(l.ctx, l.session, asked, l.options)
-	if err != nil {
-		return err
-	}
-	defer c.Close() // what counts has been read
-	c.pacer = l.pacer
-	if err := l.check(c.Body, asked.Offset); err != nil {
-		return err
-	}
-	for more := l.arrived(p, 0); more; {
-		n, err := c.Read(p.buffer[p.filled:])
-		if more = l.arrived(p, n); !more {
-			break
-		}
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	options := l.options
+	options.SpeedLimit = l.least()
+	q := request{session: l.session, options: options, pacer: l.pacer, check: l.check, arrived: func(n int) bool { return l.arrived(p, n) }}
+	return q.fill(l.ctx, asked, p.buffer[p.filled:])
 }
 
 // check tells whether an answer is of the image that is being read.
 func (l *lanes) check(b *wire.Body, offset int64) error {
-	had, has := l.validator, b.Validator
-	switch {
-	case b.Offset != offset:
-		return &wire.RangeError{Offset: offset, Answer: "the whole file"}
-	case b.Size != l.size:
-		return &ChangedError{sizeChanged(l.size, b.Size)}
-	case had.Known() && has.Known() && !had.Same(has):
-		return &ChangedError{"the file on the server has changed"}
-	case !(had.Known() && has.Known()) && !l.digest:
-		return &ChangedError{"nothing tells whether the file on the server is still the same"}
-	}
-	return nil
+	return sameFile(b, offset, l.size, l.validator, l.digest)
 }

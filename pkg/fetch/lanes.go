@@ -23,6 +23,14 @@ const (
 	piecesPerLane = 2
 )
 
+// Memory returns how many bytes the buffers of several connections take at most; 0 for one, which has none.
+func (s Source) Memory() int64 {
+	if s.Connections < 2 {
+		return 0
+	}
+	return int64(min(s.Connections, MaxConnections)) * piecesPerLane * pieceSize
+}
+
 // Lanes are connections that read the image ahead of the download's own one, each a piece at a time, for as long as the server lets them.
 // They only ever help: what goes wrong on one of them has no other consequence than that another one, or the download's own connection, reads
 // its piece. That connection alone decides about mirrors, waits and new beginnings. Where the lanes have what comes next it is closed,
@@ -32,7 +40,7 @@ type lanes struct {
 	file      wire.Ranged
 	validator wire.Validator
 	digest    bool    // is known: it proves what the validator does not
-	options   Options // of each: its share of the whole
+	options   Options // of all together
 	patience  Patience
 	pacer     *pacer // is everybody's
 	size      int64  // of the image
@@ -81,18 +89,17 @@ func (d *download) spread() {
 		size = pieceSize
 	}
 	file, ranged := m.file.(wire.Ranged)
-	if count < 2 || d.alone || !d.env.eager && !d.conn.slow() || !ranged || !d.conn.Ranges || d.size-offset <= int64(count)*size || !d.known(m) {
+	if count < 2 || d.alone || !d.env.eager && !d.conn.slow() || !ranged || m.scheme.streams || !d.conn.Ranges || d.size-offset <= int64(count)*size || !d.known(m) {
 		return
 	}
-	options := d.source.Options
-	options.SpeedLimit = (options.SpeedLimit + int64(count) - 1) / int64(count)
 	l := &lanes{
-		mirror: m, file: file, validator: m.validator, digest: d.want != (Digest{}), options: options, patience: d.env.Patience,
+		mirror: m, file: file, validator: m.validator, digest: d.want != (Digest{}), options: d.source.Options, patience: d.env.Patience,
 		pacer: d.conn.pacer, size: d.size, piece: size, count: count, next: (offset/size + 1) * size, willing: count,
 	}
 	l.ctx, l.cancel = context.WithCancel(d.ctx)
 	l.changed = sync.NewCond(&l.mutex)
 	l.share(d.conn)
+	d.report(Spread{URL: m.url, Connections: count})
 	for range count {
 		l.done.Go((&lane{lanes: l, session: file.Session()}).run)
 	}
@@ -113,6 +120,9 @@ func (d *download) next(p []byte, offset int64) (int, error) {
 	if d.conn != nil {
 		room := d.lanes.room(offset)
 		if room > 0 {
+			if d.lanes != nil {
+				d.conn.guard.limit = d.lanes.least()
+			}
 			return d.conn.Read(p[:min(room, int64(len(p)))])
 		}
 		d.hangUp()
@@ -125,16 +135,26 @@ func (d *download) next(p []byte, offset int64) (int, error) {
 	return d.lanes.read(p, offset), nil
 }
 
-// share leaves one connection fewer to the lanes if the download has its own, which gets its share of the limits.
+// share leaves one connection fewer to the lanes if the download has its own, which is bound by the same limit of the rate.
 func (l *lanes) share(own *connection) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	l.most = l.count
 	if own != nil {
 		l.most--
-		own.pacer, own.guard.limit = l.pacer, l.options.SpeedLimit
+		own.pacer = l.pacer
 	}
 	l.changed.Broadcast()
+}
+
+// least returns the bytes per second that a connection must bring: its share of the limit, among those that have work now. A connection that is
+// left alone must bring all.
+func (l *lanes) least() int64 {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	own := l.count - l.most
+	sharing := int64(max(1, own+min(l.willing, l.most)))
+	return (l.options.SpeedLimit + sharing - 1) / sharing
 }
 
 // room returns how many bytes the download's own connection has to read at offset; 0 if a lane has them, or is about to.

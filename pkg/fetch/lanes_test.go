@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,7 +131,7 @@ func TestLanesIgnored(t *testing.T) {
 		}
 		server := network.Server("h", strong, answers...)
 		c, err := get(t, lanesOf(4, "http://h/image"), Environment{connect: network.Dial, pieceSize: pieceOfImage, eager: true})
-		if n := len(server.Requests()); err != nil || !bytes.Equal(c.data, image) || c.kinds() != "" || n > 5 {
+		if n := len(server.Requests()); err != nil || !bytes.Equal(c.data, image) || c.kinds() != "Spread" || n > 5 {
 			t.Errorf("get = %d bytes, %v, by %d requests, want the image, and that each lane tried once; %v", len(c.data), err, n, c.all)
 		}
 	})
@@ -200,7 +201,7 @@ func TestLanesMirror(t *testing.T) {
 		network.Server("first", strong, answers...)
 		second := network.Server("second", strong)
 		c, err := get(t, lanesOf(4, "http://first/image", "http://second/image"), Environment{connect: network.Dial, pieceSize: pieceOfImage, eager: true})
-		if err != nil || !bytes.Equal(c.data, image) || c.kinds() != "GaveUp TookOver" || second.Busiest() < 2 {
+		if err != nil || !bytes.Equal(c.data, image) || c.kinds() != "Spread GaveUp TookOver Spread" || second.Busiest() < 2 {
 			t.Errorf("get = %d bytes, %v, %d requests at the same time, %v, want the image by several of the second", len(c.data), err, second.Busiest(), c.all)
 		}
 	})
@@ -255,7 +256,7 @@ func TestLanesLimits(t *testing.T) {
 					t.Errorf("took %v, want %v", took, tt.least)
 				}
 				if tt.wantErr == "" {
-					if err != nil || !bytes.Equal(c.data, image) || len(c.all) > 0 {
+					if err != nil || !bytes.Equal(c.data, image) || len(c.waits()) > 0 || c.kinds() != "Spread" {
 						t.Errorf("get = %d bytes, %v, want the image; %v", len(c.data), err, c.all)
 					}
 				} else if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
@@ -325,5 +326,57 @@ func TestLanesNeeded(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLanesLeast: who shares the work shares what it must bring; who is left alone brings all.
+func TestLanesLeast(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		willing int
+		own     bool
+		want    int64
+	}{
+		{"all are at work", 4, false, 25},
+		{"one has made way for the download's own", 4, true, 25},
+		{"two rest", 2, false, 50},
+		{"two rest, and the download's own is at work", 2, true, 34},
+		{"all but the download's own are gone", 0, true, 100},
+		{"all are gone", 0, false, 100},
+	} {
+		l := &lanes{count: 4, options: Options{SpeedLimit: 100}, willing: tt.willing}
+		l.changed = sync.NewCond(&l.mutex)
+		var own *connection
+		if tt.own {
+			own = &connection{}
+		}
+		if l.share(own); l.least() != tt.want {
+			t.Errorf("%s: least() = %d, want %d", tt.name, l.least(), tt.want)
+		}
+	}
+}
+
+// TestLanesGone: a server that lets only one connection in, which brings 160 kB/s, is held to the whole limit of the speed.
+func TestLanesGone(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		answers := slowly(50)
+		for i := range answers {
+			answers[i].NoRanges, answers[i].Header = true, map[string]string{"Accept-Ranges": "bytes"}
+		}
+		network.Server("h", strong, answers...)
+		s := lanesOf(4, "http://h/image")
+		s.SpeedLimit, s.SpeedTime = 400_000, 2*time.Second
+		c, err := get(t, s, Environment{connect: network.Dial, pieceSize: pieceOfImage, eager: true, Patience: hasty})
+		if len(c.waits()) == 0 && !strings.Contains(c.kinds(), "Repeating") {
+			t.Errorf("get = %d bytes, %v, and nobody complained of the speed: %v", len(c.data), err, c.all)
+		}
+	})
+}
+
+func TestMemory(t *testing.T) {
+	for connections, want := range map[int]int64{0: 0, 1: 0, 2: 16 << 20, 8: 64 << 20, 9: 64 << 20} {
+		if got := (Source{Connections: connections}).Memory(); got != want {
+			t.Errorf("Memory of %d connections = %d, want %d", connections, got, want)
+		}
 	}
 }

@@ -109,5 +109,6 @@ func final(err error) bool {
 	var digest *DigestError
 	var unframed *UnframedError
 	var signature *SignatureError
-	return errors.As(err, &digest) || errors.As(err, &unframed) || errors.As(err, &signature)
+	var whole *NoRangesError
+	return errors.As(err, &digest) || errors.As(err, &unframed) || errors.As(err, &signature) || errors.As(err, &whole)
 }

@@ -73,6 +73,9 @@ type Options struct {
 	FTPPort string
 	// SSLRequired does not speak FTP without TLS, in ftp:// URLs too.
 	SSLRequired bool
+
+	// Dolly is for rings of dolly.
+	Dolly DollyOptions
 }
 
 // Defaults of Options.

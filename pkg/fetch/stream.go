@@ -9,11 +9,26 @@ import (
 
 // Read reads the image. It returns io.EOF only after the whole image, with the announced length and the known digest. A *RestartError
 // says that the image begins anew, any other error that it cannot be had.
-func (s *Stream) Read(p []byte) (int, error) {
+func (s *Stream) Read(p []byte) (int, error) { return s.read(p, nil) }
+
+// Lend is Read into a block, from an index on, for one that is filled by several calls: what was read may be read there once more until Settle
+// returns for the block, to take its digest beside whatever the caller does meanwhile. The caller does not change it until then.
+func (s *Stream) Lend(block []byte, from int) (int, error) { return s.read(block[from:], block) }
+
+// Settle returns when nothing of a block is read any more. It is called by the goroutine that reads the stream, for each block that was lent
+// before it is used for something else, or freed, even if the stream was closed.
+func (s *Stream) Settle(block []byte) { s.tap.settle(block) }
+
+// read reads into p, which is the end of a block if one is lent.
+func (s *Stream) read(p, block []byte) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	n, err := s.reader.Read(p)
+	if s.reader == io.Reader(s.tap) {
+		n, err = s.tap.read(p, block)
+	} else {
+		n, err = s.reader.Read(p)
+	}
 	if err == nil {
 		return n, nil
 	}
@@ -68,32 +83,91 @@ func (s *Stream) Close() error {
 	s.download.cancel() // a decompressor that still reads ahead stops waiting
 	s.tap.shut()
 	s.release()
+	s.tap.reading.Lock() // against a Settle
+	defer s.tap.reading.Unlock()
 	s.download.close()
 	return nil
 }
 
 // A tap lets a decompressor read from one beginning of a download to its end or to the next beginning, and never beyond, not even with a
-// goroutine that was left behind.
+// goroutine that was left behind. It remembers the beginning, so that what turns out not to be compressed goes no further way round.
 type tap struct {
 	download *download
 	reading  sync.Mutex
 
-	mutex sync.Mutex
-	err   error
+	mutex   sync.Mutex
+	err     error
+	looking bool   // at the beginning: nobody knows what it is
+	head    []byte // the beginning, for as long as it is looked at, and no longer than headSize
+	again   []byte // what is to be read once more
 }
 
+// headSize in bytes is more than a decompressor reads before it knows what it has.
+const headSize = 512 << 10
+
 // Read reads what travels.
-func (t *tap) Read(p []byte) (int, error) {
+func (t *tap) Read(p []byte) (int, error) { return t.read(p, nil) }
+
+// read reads into p, which is the end of a block if one is lent.
+func (t *tap) read(p, block []byte) (int, error) {
 	t.reading.Lock()
 	defer t.reading.Unlock()
+	if n := t.repeat(p); n > 0 {
+		return n, nil
+	}
 	if err := t.end(); err != nil {
 		return 0, err
 	}
+	t.download.lent = block
 	n, err := t.download.Read(p)
+	t.download.lent = nil
+	t.remember(p[:n])
 	if err != nil {
 		t.set(err)
 	}
 	return n, err
+}
+
+// remember keeps p if it is of a beginning that is looked at.
+func (t *tap) remember(p []byte) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	switch {
+	case t.looking && len(t.head)+len(p) <= headSize:
+		t.head = append(t.head, p...)
+	default:
+		t.looking, t.head = false, nil
+	}
+}
+
+// looked ends the look at the beginning, and reports whether it will be read once more, as is wished: it is, if all of it is remembered.
+func (t *tap) looked(again bool) bool {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	again = again && t.looking
+	if again {
+		t.again = t.head
+	}
+	t.looking, t.head = false, nil
+	return again
+}
+
+// repeat gives what is to be read once more.
+func (t *tap) repeat(p []byte) int {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	n := copy(p, t.again)
+	if t.again = t.again[n:]; len(t.again) == 0 {
+		t.again = nil
+	}
+	return n
+}
+
+// settle returns when nothing of a block is read any more.
+func (t *tap) settle(block []byte) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	t.download.digest.settle(block)
 }
 
 // end returns the error that ended the reading; nil if nothing has.

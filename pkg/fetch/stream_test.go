@@ -224,27 +224,94 @@ func TestRepeats(t *testing.T) {
 }
 
 func TestHasher(t *testing.T) {
-	for _, size := range []int{0, 1, hashBlock - 1, hashBlock, hashBlock + 1, 10*hashBlock + 7} {
-		h := newHasher("sha256")
-		data := noise(1, size)
-		for rest := data; len(rest) > 0; {
-			n := min(len(rest), 1+len(rest)/3)
-			h.write(rest[:n])
-			rest = rest[n:]
-			if want := digestOf(data[:len(data)-len(rest)]).Hex; hex.EncodeToString(h.sum()) != want {
-				t.Fatalf("sum after %d bytes is not %s", len(data)-len(rest), want)
+	const blockSize = 2*hashPart + 1
+	for _, alone := range []bool{false, true} {
+		for _, size := range []int{0, 1, hashPart - 1, hashPart, hashPart + 1, blockSize, 10*hashPart + 7, (hashParts + 8) * hashPart} {
+			h := newHasher("sha256")
+			h.alone = alone
+			data := noise(1, size)
+			for done := 0; done < size; {
+				end := min(size, done+1+(size-done)/3)
+				if done%2 == 0 {
+					h.write(data[done:end])
+					done = end
+				}
+				for done < end {
+					block := make([]byte, blockSize)
+					n := copy(block, data[done:end])
+					h.lend(block, 0, n/3)
+					h.lend(block, n/3, n)
+					done += n
+					if done%3 != 0 {
+						h.settle(block)
+						clear(block)
+					}
+				}
+				if want := digestOf(data[:done]).Hex; hex.EncodeToString(h.sum()) != want {
+					t.Fatalf("alone %v: sum after %d of %d bytes is not %s", alone, done, size, want)
+				}
 			}
+			if got := hex.EncodeToString(h.sum()); got != digestOf(data).Hex {
+				t.Errorf("alone %v: sum of %d bytes = %s", alone, size, got)
+			}
+			h.stop()
 		}
-		if got := hex.EncodeToString(h.sum()); got != digestOf(data).Hex {
-			t.Errorf("sum of %d bytes = %s", size, got)
-		}
-		h.stop()
 	}
 	var none *hasher
 	none.write([]byte("x"))
+	none.lend([]byte("x"), 0, 1)
+	none.settle([]byte("x"))
 	none.stop()
 	if err := none.check(Digest{}); err != nil {
 		t.Errorf("check without a digest = %v", err)
+	}
+}
+
+// TestLend reads into blocks that are overwritten as soon as they are settled, whether or not somebody looks whether the image is compressed.
+func TestLend(t *testing.T) {
+	unpack := func(r io.Reader, _ string) (io.Reader, string, error) {
+		d, err := decompress.New(r, decompress.Options{})
+		return d, "", err
+	}
+	greedy := func(r io.Reader, _ string) (io.Reader, string, error) {
+		head := make([]byte, headSize+1)
+		n, err := io.ReadFull(r, head)
+		if err == io.ErrUnexpectedEOF {
+			err = nil
+		}
+		return io.MultiReader(bytes.NewReader(head[:n]), r), "", err
+	}
+	long := noise(7, 3<<20)
+	for _, tt := range []struct {
+		name       string
+		decompress func(io.Reader, string) (io.Reader, string, error)
+	}{{"plain", nil}, {"looked at", unpack}, {"looked at for too long", greedy}} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := fetchtest.New(t, fetchtest.File{Data: long, ETag: `"one"`}, fetchtest.Answer{Break: fetchtest.Reset, At: len(long) / 2})
+			s := source(server.Image())
+			s.Digest = digestOf(long)
+			stream, err := Open(t.Context(), s, Environment{Patience: hasty, Decompress: tt.decompress})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			var got []byte
+			blocks := [2][]byte{make([]byte, 300_000), make([]byte, 300_000)}
+			for i := 0; err == nil; i++ {
+				block, n := blocks[i%2], 0
+				stream.Settle(block)
+				clear(block)
+				for err == nil && n < len(block) {
+					var m int
+					m, err = stream.Lend(block, n)
+					n += m
+				}
+				got = append(got, block[:n]...)
+			}
+			if err != io.EOF || !bytes.Equal(got, long) {
+				t.Errorf("Lend gave %d bytes and %v, want %d", len(got), err, len(long))
+			}
+		})
 	}
 }
 
@@ -290,5 +357,36 @@ func TestRealDecompressor(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestLendClosed: who closes the stream, while another one reads, does not take the hasher away from under it.
+func TestLendClosed(t *testing.T) {
+	server := fetchtest.New(t, fetchtest.File{Data: noise(8, 8<<20), ETag: `"one"`})
+	s := source(server.Image())
+	s.Digest = digestOf([]byte("x"))
+	stream, err := Open(t.Context(), s, Environment{Patience: hasty})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, ended := make(chan bool), make(chan error)
+	go func() {
+		block := make([]byte, 100_000)
+		var err error
+		for i := 0; err == nil; i++ {
+			stream.Settle(block)
+			clear(block)
+			if _, err = stream.Lend(block, 0); i == 3 {
+				close(begun)
+			}
+		}
+		stream.Settle(block)
+		clear(block)
+		ended <- err
+	}()
+	<-begun
+	stream.Close()
+	if err := <-ended; err == nil || err == io.EOF {
+		t.Errorf("Lend of a closed stream = %v", err)
 	}
 }

@@ -17,7 +17,7 @@ func ParseURL(s string) (URL, error) {
 	if err != nil {
 		return "", err
 	}
-	if u.Host == "" {
+	if u.Host == "" && !URL(s).Pushed() {
 		return "", errors.New("the URL names no server: write scheme://server/path")
 	}
 	return URL(s), nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,8 +18,8 @@ const (
 	// BlockSize is what is written at a time, in bytes: large enough that the cost of a call does not count, and larger than the
 	// volume descriptor of an ISO, so that the first block tells what is coming.
 	BlockSize = 1 << 20
-	// blocks is how many are under way: one that is being filled, one that is being written, and one between them.
-	blocks = 3
+	// blocks is how many are under way: one that is being filled, one whose digest is being taken, one that is being written, and one between them.
+	blocks = 4
 )
 
 // TruncatedError says that the image claims to be longer than it is.
@@ -33,6 +34,14 @@ func (e *TruncatedError) Error() string {
 type Restarter interface {
 	error
 	Restart() int64
+}
+
+// A Lender is a reader that may read once more, beside its caller's work, what it has read into a block; *fetch.Stream is one.
+type Lender interface {
+	// Lend is Read into a block from an index on.
+	Lend(block []byte, from int) (int, error)
+	// Settle returns when nothing of a block is read any more, so that it can be used for something else.
+	Settle(block []byte)
 }
 
 // A piece is what the reading side of Fill hands to the writing side: a block, or the news that the image begins anew.
@@ -53,14 +62,19 @@ type Sink interface {
 }
 
 // Copy brings the image from r to s, from its beginning, and returns its size in bytes. What is read must be an ISO: its
-// first block is looked at before the others are read. Reading and writing run beside each other in constant memory. Where a Read ends with
-// a Restarter, all begins anew.
+// first block is looked at before the others are read. Reading and writing, and whatever a Lender does with what was read, run beside each
+// other in constant memory. Where a Read ends with a Restarter, all begins anew.
 func Copy(ctx context.Context, r io.Reader, s Sink) (size int64, err error) {
 	memory, err := block.Buffer(blocks * BlockSize)
 	if err != nil {
 		return 0, err
 	}
 	defer block.Free(memory)
+	defer func() {
+		for b := range slices.Chunk(memory, BlockSize) {
+			settle(r, b)
+		}
+	}()
 
 	free, full := make(chan []byte, blocks), make(chan piece, blocks)
 	for i := range blocks {
@@ -119,13 +133,14 @@ func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<
 		if b == nil {
 			select {
 			case b = <-free:
+				settle(r, b)
 			case <-ctx.Done():
 			}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		n, err := io.ReadFull(r, b)
+		n, err := readFull(r, b)
 		var restart Restarter
 		if errors.As(err, &restart) {
 			select {
@@ -152,6 +167,32 @@ func readBlocks(ctx context.Context, r io.Reader, free <-chan []byte, full chan<
 			return nil
 		}
 	}
+}
+
+func settle(r io.Reader, b []byte) {
+	if lender, ok := r.(Lender); ok {
+		lender.Settle(b)
+	}
+}
+
+// readFull is io.ReadFull, with a block that is lent to a Lender.
+func readFull(r io.Reader, b []byte) (n int, err error) {
+	lender, ok := r.(Lender)
+	if !ok {
+		return io.ReadFull(r, b)
+	}
+	for n < len(b) && err == nil {
+		var m int
+		m, err = lender.Lend(b, n)
+		n += m
+	}
+	switch {
+	case n == len(b):
+		return n, nil
+	case n > 0 && err == io.EOF:
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // Volume returns the size in bytes of the ISO that the block begins, of an image whose announced size is -1 if unknown. Its error is a

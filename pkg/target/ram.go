@@ -45,7 +45,7 @@ func (s *ramSink) First(b []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err := checkMemory(volume-s.held, s.env); err != nil {
+	if _, err := checkMemory(volume-s.held, s.buffers, s.env); err != nil {
 		return 0, err
 	}
 	if volume > s.Capacity {

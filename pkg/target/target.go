@@ -28,6 +28,8 @@ type Spec struct {
 	Reset bool
 	// RAMDiskSize in bytes; 0 makes the RAM disk as large as the image.
 	RAMDiskSize int64
+	// Buffers is memory in bytes that the download takes, beside Headroom; see fetch.Source.Memory.
+	Buffers int64
 }
 
 // Environment is what the machine does for a target.
@@ -56,13 +58,15 @@ type TooLargeError struct {
 	Room int64
 	// Memory tells that it is memory that lacks; otherwise the RAM disk was given a smaller size.
 	Memory bool
+	// Buffers in bytes that the download takes, beside Headroom, where it is memory that lacks.
+	Buffers int64
 }
 
 // Error gives both figures.
 func (e *TooLargeError) Error() string {
 	if e.Memory {
 		return fmt.Sprintf("the image of %s needs %s of memory with the %s to work in, and %s are available",
-			MiB(e.Image), MiB(e.Image+Headroom), MiB(Headroom), MiB(e.Room))
+			MiB(e.Image), MiB(e.Image+Headroom+e.Buffers), MiB(Headroom+e.Buffers), MiB(e.Room))
 	}
 	return fmt.Sprintf("the image of %s is larger than the RAM disk of %s", MiB(e.Image), MiB(e.Room))
 }
@@ -83,6 +87,7 @@ type Disk struct {
 	Capacity int64
 	// announced is the size of the image in bytes, or -1.
 	announced int64
+	buffers   int64
 	env       Environment
 }
 
@@ -95,7 +100,7 @@ func Prepare(s Spec, size int64, env Environment) (*Disk, error) {
 	if s.RAMDiskSize > 0 && size > s.RAMDiskSize {
 		return nil, &TooLargeError{Image: size, Room: s.RAMDiskSize}
 	}
-	available, err := checkMemory(size, env)
+	available, err := checkMemory(size, s.Buffers, env)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +110,7 @@ func Prepare(s Spec, size int64, env Environment) (*Disk, error) {
 	case size >= 0:
 		capacity = size
 	default:
-		capacity = available - Headroom
+		capacity = available - Headroom - s.Buffers
 	}
 	capacity = roundUp(capacity)
 	if err := env.LoadModule("brd", fmt.Sprintf("rd_nr=1 rd_size=%d", capacity>>10)); err != nil {
@@ -118,17 +123,17 @@ func Prepare(s Spec, size int64, env Environment) (*Disk, error) {
 	if size > capacity {
 		return nil, &TooLargeError{Image: size, Room: capacity}
 	}
-	return &Disk{Device: s.Device, Capacity: capacity, announced: size, env: env}, nil
+	return &Disk{Device: s.Device, Capacity: capacity, announced: size, buffers: s.Buffers, env: env}, nil
 }
 
-// checkMemory compares an image of size bytes, -1 if unknown, with the memory there is and returns the latter.
-func checkMemory(size int64, env Environment) (int64, error) {
+// checkMemory compares an image of size bytes, -1 if unknown, and the download's buffers with the memory there is and returns the latter.
+func checkMemory(size, buffers int64, env Environment) (int64, error) {
 	info, err := env.Memory()
 	if err != nil {
 		return 0, err
 	}
-	if max(size, 0)+Headroom > info.Available {
-		return 0, &TooLargeError{Image: max(size, 0), Room: info.Available, Memory: true}
+	if max(size, 0)+Headroom+buffers > info.Available {
+		return 0, &TooLargeError{Image: max(size, 0), Room: info.Available, Memory: true, Buffers: buffers}
 	}
 	return info.Available, nil
 }

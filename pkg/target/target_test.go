@@ -72,8 +72,13 @@ func TestPrepare(t *testing.T) {
 		{"given size", Spec{Device: RAMDisk, RAMDiskSize: 200 * mib}, 100 * mib, device{free: 1000 * mib}, "brd rd_nr=1 rd_size=204800", 200 * mib, nil},
 		{"given size too small", Spec{Device: RAMDisk, RAMDiskSize: 99 * mib}, 100 * mib, device{free: 1000 * mib}, "", 0, &TooLargeError{Image: 100 * mib, Room: 99 * mib}},
 		{"memory just enough", Spec{Device: RAMDisk}, 100 * mib, device{free: 100*mib + Headroom}, "brd rd_nr=1 rd_size=102400", 100 * mib, nil},
-		{"memory one byte too small", Spec{Device: RAMDisk}, 100 * mib, device{free: 100*mib + Headroom - 1}, "", 0, &TooLargeError{100 * mib, 100*mib + Headroom - 1, true}},
-		{"no memory for an image of unknown size", Spec{Device: RAMDisk}, -1, device{free: 10 * mib}, "", 0, &TooLargeError{0, 10 * mib, true}},
+		{"memory one byte too small", Spec{Device: RAMDisk}, 100 * mib, device{free: 100*mib + Headroom - 1}, "", 0, &TooLargeError{Image: 100 * mib, Room: 100*mib + Headroom - 1, Memory: true}},
+		{"no memory for an image of unknown size", Spec{Device: RAMDisk}, -1, device{free: 10 * mib}, "", 0, &TooLargeError{Room: 10 * mib, Memory: true}},
+		{"memory for the buffers", Spec{Device: RAMDisk, Buffers: 64 * mib}, 100 * mib, device{free: 164*mib + Headroom}, "brd rd_nr=1 rd_size=102400", 100 * mib, nil},
+		{"memory for all but a byte of the buffers", Spec{Device: RAMDisk, Buffers: 64 * mib}, 100 * mib, device{free: 164*mib + Headroom - 1}, "", 0,
+			&TooLargeError{Image: 100 * mib, Room: 164*mib + Headroom - 1, Memory: true, Buffers: 64 * mib}},
+		{"size unknown: all but the headroom and the buffers", Spec{Device: RAMDisk, Buffers: 64 * mib}, -1, device{free: 1000 * mib},
+			fmt.Sprintf("brd rd_nr=1 rd_size=%d", (936*mib-Headroom)>>10), 936*mib - Headroom, nil},
 		{"built in", Spec{Device: RAMDisk}, 3 * mib, device{free: 1000 * mib, builtin: 16 * mib}, "brd rd_nr=1 rd_size=3072", 16 * mib, nil},
 		{"built in, too small", Spec{Device: RAMDisk}, 17 * mib, device{free: 1000 * mib, builtin: 16 * mib}, "brd rd_nr=1 rd_size=17408", 0, &TooLargeError{Image: 17 * mib, Room: 16 * mib}},
 	} {
@@ -319,3 +324,64 @@ func TestFillDeviceFails(t *testing.T) {
 		t.Errorf("Fill = %v, want %v", err, d.writeErr)
 	}
 }
+
+// A lender reads every block once more when it is settled.
+type lender struct {
+	bytes.Reader
+	lent    map[*byte][]byte // what a block held
+	changed int
+}
+
+func (l *lender) Lend(block []byte, from int) (int, error) {
+	if from == 0 && l.lent[&block[0]] != nil {
+		l.changed++
+	}
+	n, err := l.Read(block[from:min(len(block), from+300_000)])
+	l.lent[&block[0]] = bytes.Clone(block[:from+n])
+	return n, err
+}
+
+func (l *lender) Settle(block []byte) {
+	if had := l.lent[&block[0]]; !bytes.Equal(block[:len(had)], had) {
+		l.changed++
+	}
+	delete(l.lent, &block[0])
+}
+
+// TestCopyLender: a block is settled before it is used again, and before it is freed; until then nobody changes it.
+func TestCopyLender(t *testing.T) {
+	data := make([]byte, 11*BlockSize+BlockSize/2)
+	for i := range data {
+		data[i] = byte(i >> 20)
+	}
+	l := &lender{Reader: *bytes.NewReader(data), lent: map[*byte][]byte{}}
+	s := &memorySink{}
+	n, err := Copy(t.Context(), l, s)
+	if err != nil || n != int64(len(data)) || !bytes.Equal(s.data, data) {
+		t.Errorf("Copy = %d, %v, want %d bytes", n, err, len(data))
+	}
+	if l.changed > 0 || len(l.lent) > 0 {
+		t.Errorf("%d blocks were changed before they were settled, %d never settled", l.changed, len(l.lent))
+	}
+	if _, err := Copy(t.Context(), &lender{Reader: *bytes.NewReader(data), lent: l.lent}, &memorySink{err: io.ErrShortWrite}); err != io.ErrShortWrite {
+		t.Errorf("Copy to a sink that fails = %v", err)
+	}
+	if len(l.lent) > 0 {
+		t.Errorf("%d blocks were never settled after a failure", len(l.lent))
+	}
+}
+
+// A memorySink takes anything for an image.
+type memorySink struct {
+	data []byte
+	err  error
+}
+
+func (s *memorySink) First([]byte) (int64, error) { return 0, nil }
+
+func (s *memorySink) Write(block []byte, offset int64) error {
+	s.data = append(s.data[:offset], block...)
+	return s.err
+}
+
+func (s *memorySink) Restart(int64) error { return nil }

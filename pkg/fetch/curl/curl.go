@@ -26,7 +26,7 @@ import (
 // Apply reads a list of options into o, which it leaves alone if anything is wrong with one of them. Its error names the option, and
 // never shows a value that may hold a secret.
 func Apply(o *fetch.Options, list string) error {
-	words, err := splitWords(list)
+	words, err := Words(list)
 	if err != nil {
 		return err
 	}

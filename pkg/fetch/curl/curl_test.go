@@ -203,16 +203,16 @@ func TestWords(t *testing.T) {
 	for _, in := range []string{
 		"", "a", "a,b", " a ,, b ", "'a b',c", `"a b"c`, `a'b c'"d e"f`, `''`, `"",''`, `a\ b`, `\'`, `"\""`, `"\a"`, `'\'`, `"\\"`, `"a'b"`, `'a"b'`, `-H,"X: a,b"`,
 	} {
-		got, err := splitWords(in)
+		got, err := Words(in)
 		if err != nil {
-			t.Errorf("splitWords(%q): %v", in, err)
+			t.Errorf("Words(%q): %v", in, err)
 		}
 		out, err := exec.Command(bash, "-c", `eval "set -- $0"; [ $# -eq 0 ] || printf '%s\0' "$@"`, strings.ReplaceAll(in, ",", " ")).Output()
 		if err != nil {
 			t.Fatalf("bash: %v", err)
 		}
 		if want := strings.SplitAfter(string(out), "\x00"); strings.Join(got, "\x00")+"\x00" != strings.Join(want, "") && (len(got) > 0 || len(out) > 0) {
-			t.Errorf("splitWords(%q) = %q, the shell has %q", in, got, out)
+			t.Errorf("Words(%q) = %q, the shell has %q", in, got, out)
 		}
 	}
 }

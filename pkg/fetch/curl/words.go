@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// splitWords makes every comma a space, splits at white space, and takes quotes and backslashes away as a shell does (POSIX.1-2024,
+// Words makes every comma a space, splits at white space, and takes quotes and backslashes away as a shell does (POSIX.1-2024,
 // Shell Command Language, 2.2): nothing is special between single quotes, and between double quotes a backslash before $, `, ", or
 // another one.
-func splitWords(list string) ([]string, error) {
+func Words(list string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	begun := false

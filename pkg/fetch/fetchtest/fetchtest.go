@@ -75,6 +75,8 @@ type Server struct {
 	Busy map[string]int
 	// From are answers to requests that begin at a byte of the file, given once and before all others.
 	From map[int]Answer
+	// Bad are answers to every request that begins at a byte of the file.
+	Bad map[int]Answer
 	// Most is how many requests of the file are answered at a time; others get 503 with Retry-After. 0 means any number.
 	Most int
 
@@ -152,7 +154,9 @@ func (s *Server) next(r *http.Request) (Answer, File) {
 	defer s.mutex.Unlock()
 	var a Answer
 	first, _ := asked(r)
-	if from, ok := s.From[first]; ok {
+	if bad, ok := s.Bad[first]; ok {
+		a = bad
+	} else if from, ok := s.From[first]; ok {
 		delete(s.From, first)
 		a = from
 	} else if len(s.answers) > 0 {
@@ -181,7 +185,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a, file := s.next(r)
-	defer s.served()
+	served := sync.OnceFunc(s.served)
+	defer served()
 	switch {
 	case a.Refuse:
 		reset(w)
@@ -195,7 +200,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		setHeader(w, a)
 		w.WriteHeader(a.Status)
 	default:
-		s.serve(w, r, a, file)
+		s.serve(w, r, a, file, served)
 	}
 }
 
@@ -237,7 +242,7 @@ func setHeader(w http.ResponseWriter, a Answer) {
 	}
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file File) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file File, served func()) {
 	size := len(file.Data)
 	first, end, status := s.begin(r, a, file)
 	if first >= size && size > 0 {
@@ -275,7 +280,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, a Answer, file Fi
 	}
 	setHeader(w, a)
 	w.WriteHeader(status)
-	s.body(w, r, a, file.Data[first:last])
+	s.body(w, r, a, file.Data[first:last], served)
 }
 
 // begin returns the first byte that is sent, the one behind the last, and the status.
@@ -309,7 +314,8 @@ func asked(r *http.Request) (first, last int) {
 
 const block = 16 << 10
 
-func (s *Server) body(w http.ResponseWriter, r *http.Request, a Answer, data []byte) {
+// body calls served before the last bytes: a client that has them may ask again at once.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, a Answer, data []byte, served func()) {
 	for len(data) > 0 {
 		n := min(block, len(data))
 		if a.Pause > 0 {
@@ -318,6 +324,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, a Answer, data []b
 			case <-r.Context().Done():
 				return
 			}
+		}
+		if n == len(data) && a.Break == Whole {
+			served()
 		}
 		if _, err := w.Write(data[:n]); err != nil {
 			return
@@ -348,6 +357,20 @@ func (s *Server) unframed(w http.ResponseWriter, data []byte) {
 	}
 	defer conn.Close()
 	io.Copy(conn, io.MultiReader(strings.NewReader("HTTP/1.0 200 OK\r\n\r\n"), bytes.NewReader(data)))
+}
+
+// Next takes the place of the answers that are left.
+func (s *Server) Next(answers ...Answer) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.answers = answers
+}
+
+// More changes Most.
+func (s *Server) More(most int) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.Most = most
 }
 
 // File returns what the server has now.

@@ -23,15 +23,22 @@ func NewNetwork() *Network { return &Network{hosts: map[string]*listener{}} }
 // Server adds a server, as New makes one, at http://host.
 func (n *Network) Server(host string, file File, answers ...Answer) *Server {
 	s := prepare(file, answers)
+	n.Handle(host, s)
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	n.closers = append(n.closers, func() { close(s.closing) })
+	return s
+}
+
+// Handle adds a server of another kind.
+func (n *Network) Handle(host string, handler http.Handler) {
 	l := &listener{host: host, conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: s}
+	server := &http.Server{Handler: handler}
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
 	n.hosts[host] = l
 	n.servers = append(n.servers, server)
-	n.closers = append(n.closers, func() { close(s.closing) })
 	go server.Serve(l)
-	return s
 }
 
 // Dial connects to a server. A host called "nobody" is not known; any other without a server refuses.

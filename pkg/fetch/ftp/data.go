@@ -12,7 +12,7 @@ import (
 
 // dataConnection prepares the second connection. open is called when the server has agreed to use it, done when it is not waited for
 // any more.
-func (f *File) dataConnection(ctx context.Context, s *session) (open func() (net.Conn, error), done func(), err error) {
+func (f *File) dataConnection(ctx context.Context, s *session) (open func() (*watched, error), done func(), err error) {
 	connect := f.passive
 	if f.options.Active != "" {
 		connect = f.active
@@ -21,7 +21,7 @@ func (f *File) dataConnection(ctx context.Context, s *session) (open func() (net
 	if err != nil {
 		return nil, nil, err
 	}
-	return func() (net.Conn, error) {
+	return func() (*watched, error) {
 		conn, err := plain()
 		if err != nil {
 			return nil, err
@@ -29,7 +29,9 @@ func (f *File) dataConnection(ctx context.Context, s *session) (open func() (net
 		if s.protected {
 			conn = tls.Client(conn, s.config)
 		}
-		return &watched{Conn: conn, stop: context.AfterFunc(ctx, func() { conn.Close() })}, nil
+		w := &watched{Conn: conn}
+		w.watch(ctx)
+		return w, nil
 	}, done, nil
 }
 
@@ -37,6 +39,11 @@ func (f *File) dataConnection(ctx context.Context, s *session) (open func() (net
 type watched struct {
 	net.Conn
 	stop func() bool
+}
+
+// watch lets the connection end with ctx, until stop is called.
+func (w *watched) watch(ctx context.Context) {
+	w.stop = context.AfterFunc(ctx, func() { w.Conn.Close() })
 }
 
 // Close implements net.Conn.

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
@@ -230,7 +229,7 @@ func (f *File) stat(s *session) (int64, string, error) {
 // A transfer is a file on its way.
 type transfer struct {
 	session *session
-	data    net.Conn
+	data    *watched
 }
 
 // Read reads the data connection. That it ended does not mean that the file did: the control connection tells.
@@ -253,14 +252,9 @@ func (t *transfer) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// goodbye is how long a server may take to hear that we leave.
-const goodbye = time.Second
-
 // Close gives both connections up.
 func (t *transfer) Close() error {
 	_ = t.data.Close() // what counts has been read
-	_ = t.session.conn.SetWriteDeadline(time.Now().Add(goodbye))
-	_, _ = io.WriteString(t.session.conn, "QUIT\r\n") // politeness, not more
-	t.session.close()
+	t.session.quit()
 	return nil
 }

@@ -9,10 +9,11 @@ import (
 	"net"
 	"net/textproto"
 	"strings"
+	"time"
 	"unicode"
 )
 
-// maxReplies is how many bytes a server may say on the control connection, in all.
+// maxReplies is how many bytes a server may say on the control connection for one transfer, the login before it included.
 const maxReplies = 1 << 20
 
 // A session is a control connection.
@@ -20,7 +21,8 @@ type session struct {
 	conn      net.Conn
 	config    *tls.Config
 	replies   *textproto.Reader
-	protected bool // data connections speak TLS
+	heard     *io.LimitedReader // how much more it may say
+	protected bool              // data connections speak TLS
 
 	stop func() bool // ends the watch of the context
 }
@@ -29,13 +31,20 @@ type session struct {
 func newSession(ctx context.Context, conn net.Conn, config *tls.Config) *session {
 	s := &session{config: config}
 	s.use(conn)
-	s.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	s.watch(ctx)
 	return s
+}
+
+// watch lets the conversation end with ctx, until stop is called.
+func (s *session) watch(ctx context.Context) {
+	conn := s.conn
+	s.stop = context.AfterFunc(ctx, func() { conn.Close() })
 }
 
 func (s *session) use(conn net.Conn) {
 	s.conn = conn
-	s.replies = textproto.NewReader(bufio.NewReader(io.LimitReader(conn, maxReplies)))
+	s.heard = &io.LimitedReader{R: conn, N: maxReplies}
+	s.replies = textproto.NewReader(bufio.NewReader(s.heard))
 }
 
 // secure begins TLS. What the server said before it, in the clear, and was not read yet is dropped: nobody knows who said it.
@@ -44,6 +53,16 @@ func (s *session) secure() { s.use(tls.Client(s.conn, s.config)) }
 func (s *session) close() {
 	s.stop()
 	_ = s.conn.Close() // nothing more is expected of it
+}
+
+// goodbye is how long a server may take to hear that we leave.
+const goodbye = time.Second
+
+// quit ends the conversation politely.
+func (s *session) quit() {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(goodbye))
+	_, _ = io.WriteString(s.conn, "QUIT\r\n") // politeness, not more
+	s.close()
 }
 
 // command sends a command, and returns what reply does. Without an expected class or code any answer will do.

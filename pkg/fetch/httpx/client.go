@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
 // A keeping is what becomes of a connection after an answer.
@@ -20,8 +18,8 @@ const (
 	kept
 )
 
-// client returns a client that asks for the resource.
-func (f *File) client(k keeping) (*http.Client, error) {
+// client returns a client that asks for the resource, and what it is told before it asks for that at another address.
+func (f *File) client(k keeping) (*http.Client, func(*url.URL) error, error) {
 	proxy := func(u *url.URL) *url.URL {
 		if f.options.Proxy == nil {
 			return nil
@@ -42,7 +40,7 @@ func (f *File) client(k keeping) (*http.Client, error) {
 		first = f.options.Gateway
 	}
 	if err := need(first); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var versions http.Protocols
 	versions.SetHTTP1(true)
@@ -65,34 +63,5 @@ func (f *File) client(k keeping) (*http.Client, error) {
 	}
 	return &http.Client{Transport: transport, CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		return f.redirect(r, via, need)
-	}}, nil
-}
-
-// A session asks by a connection that is kept.
-type session struct {
-	file   *File
-	client *http.Client // nil before the first request
-}
-
-// Session implements wire.Ranged.
-func (f *File) Session() wire.Session { return &session{file: f} }
-
-// Open implements wire.File.
-func (s *session) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
-	if s.client == nil {
-		client, err := s.file.client(kept)
-		if err != nil {
-			return nil, err
-		}
-		s.client = client
-	}
-	return s.file.open(ctx, s.client, p)
-}
-
-// Close implements io.Closer.
-func (s *session) Close() error {
-	if s.client != nil {
-		s.client.CloseIdleConnections()
-	}
-	return nil
+	}}, need, nil
 }

@@ -15,6 +15,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
@@ -54,6 +55,8 @@ type File struct {
 	target  *url.URL
 	options Options
 	trust   func() (*x509.CertPool, error)
+	found   atomic.Pointer[url.URL] // where redirects led its sessions; nil if they lead nowhere
+	doubt   atomic.Bool             // something went wrong there
 }
 
 // New returns the resource at target. Nothing is asked yet.
@@ -62,22 +65,28 @@ func New(target *url.URL, o Options) *File {
 }
 
 // readBuffer holds what arrives between two calls of Read. What is written to the device comes in larger blocks, which are read
-// into directly.
-const readBuffer = 256 << 10
+// into directly, but for the last bytes of a block that are fewer than the buffer holds: those are copied.
+const readBuffer = 32 << 10
 
 // Open asks for the resource from p on.
 func (f *File) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
-	client, err := f.client(single)
+	client, _, err := f.client(single)
 	if err != nil {
 		return nil, err
 	}
-	return f.open(ctx, client, p)
+	return f.open(ctx, client, p, nil)
 }
 
-func (f *File) open(ctx context.Context, client *http.Client, p wire.Position) (*wire.Body, error) {
+// open asks at an address that a redirect led to, or at the target if it is nil.
+func (f *File) open(ctx context.Context, client *http.Client, p wire.Position, at *url.URL) (*wire.Body, error) {
 	request, err := f.request(ctx, p)
 	if err != nil {
 		return nil, err
+	}
+	if at != nil {
+		to := *at
+		request.URL, request.Host = &to, ""
+		f.introduce(request)
 	}
 	response, err := client.Do(request)
 	if err != nil {
@@ -91,16 +100,22 @@ func (f *File) open(ctx context.Context, client *http.Client, p wire.Position) (
 	return body, nil
 }
 
-func (f *File) request(ctx context.Context, p wire.Position) (*http.Request, error) {
+// address returns the target as it is asked for.
+func (f *File) address() string {
 	target := *f.target
 	target.User, target.Fragment, target.RawFragment = nil, "", ""
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	return target.String()
+}
+
+func (f *File) request(ctx context.Context, p wire.Position) (*http.Request, error) {
+	target := f.address()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, plain(err)
 	}
 	if g := f.options.Gateway; g != nil {
 		// To net/http it is a server like any other, with strange paths.
-		request.URL, request.Host = &url.URL{Scheme: g.Scheme, Host: g.Host, Opaque: target.String()}, target.Host
+		request.URL, request.Host = &url.URL{Scheme: g.Scheme, Host: g.Host, Opaque: target}, f.target.Host
 		if password, _ := g.User.Password(); g.User != nil {
 			request.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(g.User.Username()+":"+password)))
 		}

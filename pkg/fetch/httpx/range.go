@@ -58,7 +58,7 @@ func partial(body *wire.Body, response *http.Response, p wire.Position) error {
 	case response.ContentLength >= 0 && response.ContentLength != got.last-got.first+1:
 		return wrong(fmt.Sprintf("Content-Range: %s and Content-Length: %d", text, response.ContentLength))
 	}
-	body.Offset, body.Size, body.Ranges = got.first, got.total, true
+	body.Offset, body.End, body.Size, body.Ranges = got.first, got.last+1, got.total, true
 	// A server may send less than it was asked for; then the rest is asked for after it.
 	body.ReadCloser = limit(body.ReadCloser, got.last-got.first+1)
 	// In answer to If-Range a server may leave out what did not change (RFC 9110 section 15.3.7).

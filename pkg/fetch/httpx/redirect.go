@@ -20,7 +20,13 @@ func (f *File) redirect(request *http.Request, via []*http.Request, need func(*u
 	case request.URL.Scheme == "http" && last.Scheme == "https" && !f.options.Downgrade:
 		return &RedirectError{fmt.Sprintf("the server redirects from https to http (%s), where nothing protects the image", place(request.URL))}
 	}
-	// net/http keeps what it does not know to be secret, and thinks that a server may know the secrets of those whose name ends in its own.
+	f.introduce(request)
+	return need(request.URL)
+}
+
+// introduce tells the server that a redirect leads to what it may know. net/http keeps what it does not know to be secret, and thinks that a
+// server may know the secrets of those whose name ends in its own.
+func (f *File) introduce(request *http.Request) {
 	request.Header.Del("Referer")
 	if place(request.URL) == place(f.target) {
 		f.identify(request)
@@ -34,7 +40,6 @@ func (f *File) redirect(request *http.Request, via []*http.Request, need func(*u
 		}
 	}
 	request.Header.Set("Accept-Encoding", "identity")
-	return need(request.URL)
 }
 
 // place returns scheme and server of an address: path and query often hold a token.

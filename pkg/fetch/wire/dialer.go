@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -32,6 +33,16 @@ func (d Dialer) DialContext(ctx context.Context, network, address string) (net.C
 func (d Dialer) Listen(ctx context.Context, host string) (net.Listener, error) {
 	config := net.ListenConfig{Control: d.control}
 	return config.Listen(ctx, d.network("tcp"), net.JoinHostPort(host, "0"))
+}
+
+// ListenPort waits for TCP connections over IPv4 to a port of this machine.
+func (d Dialer) ListenPort(ctx context.Context, port int) (net.Listener, error) {
+	host := ""
+	if address, ok := d.localAddress(); ok {
+		host = address.String()
+	}
+	config := net.ListenConfig{Control: d.control}
+	return config.Listen(ctx, "tcp4", net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
 // ListenPacket opens a UDP socket that can send to remote. (It is not connected: a TFTP server answers from another port.)

@@ -52,6 +52,8 @@ type Body struct {
 	Offset int64
 	// Size of the whole file in bytes; -1 if the server does not tell.
 	Size int64
+	// End is the offset behind the last byte that the server says it sends, where it tells; else 0.
+	End int64
 	// Validator of the file; the zero Validator if the server gives none that is strong.
 	Validator Validator
 	// Ranges tells that the server can begin at an offset. Some can without saying so.

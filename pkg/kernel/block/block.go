@@ -54,6 +54,7 @@ func Buffer(size int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map a buffer of %d bytes: %w", size, err)
 	}
+	_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // what is copied and hashed in it costs a few per cent less; a kernel without such pages says no
 	return b, nil
 }
 

@@ -1,0 +1,545 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/fetchtest"
+)
+
+// TestRangesMirrors: a mirror takes over if it has the same file, and only then.
+func TestRangesMirrors(t *testing.T) {
+	const first, length = 300_000, 200_000
+	cut := fetchtest.Answer{Break: fetchtest.Reset, At: first + length/2}
+	gone := fetchtest.Answer{Status: 404}
+	for _, tt := range []struct {
+		name   string
+		first  []fetchtest.Answer // after the first
+		second fetchtest.File
+		want   string // events
+		err    string
+	}{
+		{"same file", []fetchtest.Answer{cut, gone, gone}, strong, "GaveUp TookOver", ""},
+		{"another file", []fetchtest.Answer{cut, gone, gone}, changed, "GaveUp", "404"},
+		{"another size", []fetchtest.Answer{cut, gone, gone}, longer, "GaveUp", "404"},
+		{"nothing to compare", []fetchtest.Answer{cut, gone, gone}, dated, "GaveUp", "404"},
+		{"back in time", []fetchtest.Answer{cut, {Status: 500}, {Status: 500}}, changed, "Resumed", ""},
+		{"changed, the second has it", []fetchtest.Answer{{File: &changed}}, strong, "GaveUp TookOver", ""},
+		{"changed, the second too", []fetchtest.Answer{{File: &changed}}, changed, "GaveUp", "has changed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				network.Server("first", strong, append([]fetchtest.Answer{{}}, tt.first...)...)
+				network.Server("second", tt.second)
+				var c events
+				r, err := openRanges(t, network, source("http://first/image", "http://second/image"), &c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := make([]byte, length)
+				n, err := r.ReadAt(p, first)
+				switch {
+				case tt.err == "":
+					if err != nil || !bytes.Equal(p, image[first:first+length]) || r.Received() != openSize+length {
+						t.Errorf("ReadAt = %d, %v, %d bytes travelled, want all of it once", n, err, r.Received())
+					}
+				case err == nil || !strings.Contains(err.Error(), tt.err) || !bytes.Equal(p[:n], image[first:first+n]):
+					t.Errorf("ReadAt = %d, %v, want an error with %q", n, err, tt.err)
+				}
+				if got := c.kinds(); got != tt.want {
+					t.Errorf("events %v, want %s", c.all, tt.want)
+				}
+				for _, e := range c.all {
+					if e.String() == "" {
+						t.Errorf("%T.String() is empty", e)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRangesOpenMirrors: of several mirrors the first is opened that has parts.
+func TestRangesOpenMirrors(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		first fetchtest.Answer
+		want  string
+	}{
+		{"right", fetchtest.Answer{}, "http://first/image"},
+		{"not there", fetchtest.Answer{Status: 404}, "http://second/image"},
+		{"no ranges", fetchtest.Answer{NoRanges: true}, "http://second/image"},
+		{"breaks at once", fetchtest.Answer{Break: fetchtest.Reset, At: 50}, "http://second/image"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				network.Server("first", strong, tt.first, tt.first, tt.first)
+				network.Server("second", changed)
+				r, err := openRanges(t, network, source("tftp://zero/image", "http://first/image", "http://second/image"), &events{})
+				if err != nil || string(r.URL) != tt.want {
+					t.Fatalf("OpenRanges = %+v, %v, want %s", r, err, tt.want)
+				}
+				data := map[bool][]byte{true: image, false: changed.Data}[tt.want == "http://first/image"]
+				checkRead(t, r, data, 0, len(data))
+			})
+		})
+	}
+}
+
+// TestRangesDownAtFirst: the server is waited for.
+func TestRangesDownAtFirst(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		time.AfterFunc(2*time.Minute, func() { network.Server("h", strong) })
+		r, err := openRanges(t, network, source("http://h/image"), &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkRead(t, r, image, 5, 500_000)
+	})
+}
+
+// TestRangesOutage: while nothing is heard of a server one reading asks for all, and tells of it; when the server is back all go on.
+func TestRangesOutage(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong)
+		var mutex sync.Mutex
+		down, dials := false, 0
+		dial := func(ctx context.Context, kind, address string) (net.Conn, error) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			if dials++; down {
+				return nil, &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}
+			}
+			return network.Dial(ctx, kind, address)
+		}
+		var c events
+		r, err := OpenRanges(t.Context(), source("http://h/image"), Environment{connect: dial, Report: c.report, Roots: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		mutex.Lock()
+		r.places[0].hangUp()
+		down, dials = true, 0
+		mutex.Unlock()
+		var group sync.WaitGroup
+		for i := range 100 {
+			group.Go(func() { checkRead(t, r, image, openSize+10_000*i, 10_000) })
+		}
+		time.Sleep(time.Hour) // of the bubble's time
+		mutex.Lock()
+		down = false
+		c.mutex.Lock()
+		rounds := len(c.waits())
+		c.mutex.Unlock()
+		if dials > rounds+100*3600/30 || rounds < 100 || rounds > 500 {
+			t.Errorf("%d attempts, %d waits told of within an hour, want not much more than one at a time", dials, rounds)
+		}
+		mutex.Unlock()
+		began := time.Now()
+		group.Wait()
+		if took := time.Since(began); took > 2*DefaultMaxDelay {
+			t.Errorf("going on took %v", took)
+		}
+		if got := c.kinds(); got != "Resumed" {
+			t.Errorf("events %s, want Resumed", got)
+		}
+	})
+}
+
+// TestRangesOwnTrouble: what goes wrong with one part does not delay the others.
+func TestRangesOwnTrouble(t *testing.T) {
+	for _, a := range []fetchtest.Answer{{Status: 500}, {Break: fetchtest.Reset, At: 300_000}, {Break: fetchtest.Silence, At: 300_000}} {
+		in(t, func(t *testing.T, network *fetchtest.Network) {
+			server := network.Server("h", strong)
+			server.Bad = map[int]fetchtest.Answer{300_000: a}
+			r, err := openRanges(t, network, source("http://h/image"), &events{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			var group sync.WaitGroup
+			group.Go(func() {
+				if n, err := r.ReadAtContext(ctx, make([]byte, 10), 300_000); err == nil {
+					t.Errorf("ReadAt of the bad part = %d, nil", n)
+				}
+			})
+			for range 200 {
+				time.Sleep(5 * time.Second)
+				began := time.Now()
+				checkRead(t, r, image, 500_000, 100_000)
+				if took := time.Since(began); took > 0 {
+					t.Fatalf("a read of another part took %v", took)
+				}
+			}
+			cancel(errors.New("enough"))
+			group.Wait()
+			if n := len(server.Requests()); n > 200+2*1000/15 {
+				t.Errorf("%d requests, want few of the bad part", n)
+			}
+		})
+	}
+}
+
+// TestRangesConnections: as many requests are under way as may be, over connections that are used again; a server that wants fewer gets fewer.
+func TestRangesConnections(t *testing.T) {
+	for _, tt := range []struct{ asked, most, want int }{{0, 0, DefaultRanges}, {1, 0, 1}, {6, 0, 6}, {100, 0, MaxConnections}, {6, 3, 3}, {6, 1, 1}} {
+		in(t, func(t *testing.T, network *fetchtest.Network) {
+			server := network.Server("h", strong, append([]fetchtest.Answer{{}}, slowly(1000)...)...)
+			server.Most = tt.most
+			var mutex sync.Mutex
+			dials := 0
+			var c events
+			e := Environment{Report: c.report, Roots: t.TempDir(), connect: func(ctx context.Context, kind, address string) (net.Conn, error) {
+				mutex.Lock()
+				defer mutex.Unlock()
+				dials++
+				return network.Dial(ctx, kind, address)
+			}}
+			s := source("http://h/image")
+			s.Connections = tt.asked
+			r, err := OpenRanges(t.Context(), s, e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			began := time.Now()
+			var group sync.WaitGroup
+			for i := range 50 {
+				group.Go(func() { checkRead(t, r, image, openSize+20_000*i, 20_000) })
+			}
+			group.Wait()
+			// 20000 bytes are two blocks of a tenth of a second each.
+			if least, took := 50*200*time.Millisecond/time.Duration(tt.want), time.Since(began); took > least+5*time.Second {
+				t.Errorf("%+v: took %v, want %v", tt, took, least)
+			}
+			if n := server.Busiest(); n != tt.want {
+				t.Errorf("%+v: %d requests at the same time", tt, n)
+			}
+			if tt.most == 0 && dials > tt.want { // a server that refuses ends the connection, too
+				t.Errorf("%+v: %d connections", tt, dials)
+			}
+			if got := c.kinds(); got != "" && tt.most == 0 {
+				t.Errorf("%+v: events %v, want none", tt, c.all)
+			}
+		})
+	}
+}
+
+// TestRangesMoreAgain: a server that wanted fewer connections for a while gets more later.
+func TestRangesMoreAgain(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		server := network.Server("h", strong, append([]fetchtest.Answer{{}}, slowly(10_000)...)...)
+		server.Most = 1
+		r, err := openRanges(t, network, source("http://h/image"), &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func(n int) time.Duration {
+			began := time.Now()
+			var group sync.WaitGroup
+			for i := range n {
+				group.Go(func() { checkRead(t, r, image, openSize+500*i, 500) })
+			}
+			group.Wait()
+			return time.Since(began)
+		}
+		if took := read(100); took < 10*time.Second {
+			t.Fatalf("100 parts took %v, one after the other", took)
+		}
+		server.More(100)
+		time.Sleep(time.Minute)
+		read(2000)
+		if took := read(100); took > 3*time.Second || server.Busiest() != DefaultRanges {
+			t.Errorf("100 parts took %v, %d at a time, want %d", took, server.Busiest(), DefaultRanges)
+		}
+	})
+}
+
+// TestRangesCrumbs: a server that breaks each answer after a byte is not asked as fast as it breaks them.
+func TestRangesCrumbs(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		server := network.Server("h", strong)
+		r, err := openRanges(t, network, source("http://h/image"), &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Bad = map[int]fetchtest.Answer{}
+		for i := range 100 {
+			server.Bad[300_000+i] = fetchtest.Answer{Break: fetchtest.Reset, At: 300_001 + i}
+		}
+		began := time.Now()
+		checkRead(t, r, image, 300_000, 110)
+		if took := time.Since(began); took < 49*time.Second || took > 100*time.Second {
+			t.Errorf("100 broken answers took %v, want half a second each at least", took)
+		}
+	})
+}
+
+// TestRangesRate: the limit is of all connections together.
+func TestRangesRate(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong)
+		s := source("http://h/image")
+		s.LimitRate = 100_000
+		r, err := openRanges(t, network, s, &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var group sync.WaitGroup
+		for i := range 10 {
+			group.Go(func() { checkRead(t, r, image, openSize+100_000*i, 100_000) })
+		}
+		group.Wait()
+		if took := time.Since(began); took < 9*time.Second || took > 12*time.Second {
+			t.Errorf("a million bytes took %v, want 10 seconds", took)
+		}
+	})
+}
+
+// TestRangesEnd: reads end with their context, with that of the whole, and with Close, and nothing is left of them.
+func TestRangesEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(cancelRead, cancelAll context.CancelFunc, r *Ranges)
+		want error
+	}{
+		{"read", func(read, _ context.CancelFunc, _ *Ranges) { read() }, context.Canceled},
+		{"all", func(_, all context.CancelFunc, _ *Ranges) { all() }, context.Canceled},
+		{"closed", func(_, _ context.CancelFunc, r *Ranges) { r.Close() }, errRangesClosed},
+	} {
+		for name, a := range map[string]fetchtest.Answer{"silence": {Break: fetchtest.Silence, At: 300_005}, "wait": {Status: 503, Header: map[string]string{"Retry-After": "100"}}} {
+			t.Run(tt.name+" "+name, func(t *testing.T) {
+				in(t, func(t *testing.T, network *fetchtest.Network) {
+					network.Server("h", strong, fetchtest.Answer{}, a)
+					all, cancelAll := context.WithCancel(t.Context())
+					defer cancelAll()
+					r, err := OpenRanges(all, source("http://h/image"), Environment{connect: network.Dial, Roots: t.TempDir()})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer r.Close()
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					done := make(chan error)
+					p := make([]byte, 10)
+					go func() {
+						n, err := r.ReadAtContext(ctx, p, 300_000)
+						if !bytes.Equal(p[:n], image[300_000:300_000+n]) {
+							t.Errorf("%d wrong bytes", n)
+						}
+						done <- err
+					}()
+					time.Sleep(time.Second)
+					began := time.Now()
+					go tt.end(cancel, cancelAll, r)
+					if err := <-done; !errors.Is(err, tt.want) || time.Since(began) > 0 {
+						t.Errorf("ReadAt = %v after %v, want %v at once", err, time.Since(began), tt.want)
+					}
+					synctest.Wait()
+					_, err = r.ReadAt(p, 300_000)
+					if (err == nil) != (tt.name == "read") {
+						t.Errorf("ReadAt after it = %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestRangesTriedAgain: that a file was not there once does not end anything.
+func TestRangesTriedAgain(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong, fetchtest.Answer{}, fetchtest.Answer{Status: 404})
+		r, err := openRanges(t, network, source("http://h/image"), &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all *SourceError
+		if _, err := r.ReadAt(make([]byte, 10), 300_000); !errors.As(err, &all) {
+			t.Errorf("ReadAt = %v, want a SourceError", err)
+		}
+		checkRead(t, r, image, 300_000, 10)
+	})
+}
+
+// TestRangesOptions: Retry and MaxTime are of each read.
+func TestRangesOptions(t *testing.T) {
+	one := 1
+	for _, tt := range []struct {
+		name    string
+		options Options
+		want    string
+	}{
+		{"retry", Options{Retry: &one}, "500 Internal Server Error (in the last of 2 attempts)"},
+		{"retry time", Options{RetryMaxTime: time.Minute}, "500"},
+		{"time", Options{MaxTime: time.Minute}, "than the 1m0s that it may take"},
+	} {
+		in(t, func(t *testing.T, network *fetchtest.Network) {
+			server := network.Server("h", strong)
+			s := source("http://h/image")
+			s.Options = tt.options
+			r, err := openRanges(t, network, s, &events{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			for range 2 {
+				server.Next(slices.Repeat([]fetchtest.Answer{{Status: 500}}, 100)...)
+				if _, err := r.ReadAt(make([]byte, 10), 300_000); err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s: ReadAt = %v, want %q", tt.name, err, tt.want)
+				}
+				server.Next()
+				checkRead(t, r, image, 300_000, 10)
+			}
+		})
+	}
+}
+
+// A redirector leads to one server after another.
+type redirector struct {
+	mutex sync.Mutex
+	to    []string
+	asked int
+}
+
+func (d *redirector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	to := d.to[0]
+	if len(d.to) > 1 {
+		d.to = d.to[1:]
+	}
+	d.asked++
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// TestRangesRedirect: the target of a redirect is remembered; when it fails the way is asked for again; and another server's file is only taken for
+// the same if that is proven.
+func TestRangesRedirect(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		second fetchtest.File
+		first  []fetchtest.Answer // of the first target
+		to     []string
+		asked  int
+	}{
+		{"remembered", changed, nil, []string{"first", "second"}, 1},
+		{"expired", strong, []fetchtest.Answer{{}, {Status: 403}}, []string{"first", "second"}, 2},
+		{"expired, back", changed, []fetchtest.Answer{{}, {Status: 403}}, []string{"first", "second"}, 2},
+		{"broken, the same elsewhere", strong, []fetchtest.Answer{{}, {Status: 503}}, []string{"first", "second"}, 2},
+		{"broken, another elsewhere", changed, []fetchtest.Answer{{}, {Status: 503}}, []string{"first", "second"}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				first := network.Server("first", strong, tt.first...)
+				second := network.Server("second", tt.second)
+				d := &redirector{}
+				for _, host := range tt.to {
+					d.to = append(d.to, "http://"+host+"/image?token")
+				}
+				network.Handle("h", d)
+				s := source("http://user:secret@h/image")
+				s.Headers = []Header{{Name: "X-Key", Value: "secret"}}
+				s.Connections = 1
+				var c events
+				r, err := openRanges(t, network, s, &c)
+				if err != nil || r.URL != "http://first/image?token" {
+					t.Fatalf("OpenRanges = %v", err)
+				}
+				for i := range 5 {
+					checkRead(t, r, image, 200_000*i, 100_000)
+				}
+				if d.asked != tt.asked {
+					t.Errorf("the way was asked for %d times, want %d: %v", d.asked, tt.asked, c.all)
+				}
+				for _, request := range slices.Concat(first.Requests(), second.Requests()) {
+					if request.Header.Get("Authorization") != "" || request.Header.Get("X-Key") != "" || request.Header.Get("Accept-Encoding") != "identity" {
+						t.Errorf("another server was told %v", request.Header)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRangesBeside: what lies beside the image, and whether it is signed.
+func TestRangesBeside(t *testing.T) {
+	right, wrong := digestOf(image), digestOf(changed.Data)
+	refuse := verifierFunc(func([]byte, func(string) ([]byte, error)) error { return errors.New("not signed") })
+	accept := verifierFunc(func(file []byte, get func(string) ([]byte, error)) error {
+		if sig, err := get(".sig"); err != nil || string(sig) != "by me" {
+			return errors.New("no signature")
+		}
+		return nil
+	})
+	for _, tt := range []struct {
+		name      string
+		digest    Digest
+		signature Verifier
+		beside    map[string]string
+		busy      int
+		want      Digest
+		wantErr   string
+		chunks    string
+		chunksErr string
+	}{
+		{"nothing", Digest{}, nil, nil, 0, Digest{}, "", "", "file does not exist"},
+		{"named", wrong, nil, map[string]string{"/image.sha256": right.Hex}, 0, wrong, "", "", "file does not exist"},
+		{"beside", Digest{}, nil, map[string]string{"/image.sha256": right.Hex, "/image.chunks": "chunks"}, 0, right, "", "chunks", ""},
+		{"busy", Digest{}, nil, map[string]string{"/image.sha256": right.Hex, "/image.chunks": "chunks"}, 3, right, "", "chunks", ""},
+		{"too long", Digest{}, nil, map[string]string{"/image.chunks": "more than ten"}, 0, Digest{}, "", "", "longer than 10 bytes"},
+		{"signed", Digest{}, accept, map[string]string{"/image.sha256": right.Hex, "/image.sha256.sig": "by me", "/image.chunks": "chunks", "/image.chunks.sig": "by me"}, 1, right, "", "chunks", ""},
+		{"not signed", Digest{}, refuse, map[string]string{"/image.sha256": right.Hex, "/image.chunks": "chunks"}, 0, Digest{}, "not signed", "", "not signed"},
+		{"signed, another", wrong, accept, map[string]string{"/image.sha256": right.Hex, "/image.sha256.sig": "by me"}, 0, Digest{}, "is not the expected one", "", "file does not exist"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in(t, func(t *testing.T, network *fetchtest.Network) {
+				server := network.Server("h", strong)
+				server.Busy = map[string]int{"/image.sha256": tt.busy, "/image.chunks": tt.busy}
+				for path, text := range tt.beside {
+					server.Beside[path] = []byte(text)
+				}
+				s := source("http://h/image")
+				s.Digest, s.Signature = tt.digest, tt.signature
+				r, err := openRanges(t, network, s, &events{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := r.Digest(t.Context())
+				if got != tt.want || (err == nil) != (tt.wantErr == "") || err != nil && !strings.Contains(err.Error(), tt.wantErr) {
+					t.Errorf("Digest = %v, %v, want %v, %q", got, err, tt.want, tt.wantErr)
+				}
+				data, err := r.Beside(t.Context(), ".chunks", 10, true)
+				if string(data) != tt.chunks || (err == nil) != (tt.chunksErr == "") || err != nil && !strings.Contains(err.Error(), tt.chunksErr) {
+					t.Errorf("Beside = %q, %v, want %q, %q", data, err, tt.chunks, tt.chunksErr)
+				}
+				if missing := tt.chunksErr == fs.ErrNotExist.Error(); errors.Is(err, fs.ErrNotExist) != missing {
+					t.Errorf("Beside = %v, which is fs.ErrNotExist: %v", err, !missing)
+				}
+				if data, err := r.Beside(t.Context(), ".chunks", 100, false); tt.beside["/image.chunks"] != string(data) || (err == nil) != (data != nil) {
+					t.Errorf("Beside, signed or not = %q, %v, want %q", data, err, tt.beside["/image.chunks"])
+				}
+			})
+		})
+	}
+}
+
+// verifierFunc is a Verifier.
+type verifierFunc func(file []byte, get func(string) ([]byte, error)) error
+
+func (f verifierFunc) Verify(file []byte, get func(string) ([]byte, error)) error {
+	return f(file, get)
+}

@@ -1,0 +1,212 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
+)
+
+// A reading is one read of Ranges: it asks for what is still to come until it has all, at its own pace where something goes wrong.
+type reading struct {
+	asker
+	ranges *Ranges
+	all    []byte // what is read
+	first  int64  // offset of its first byte
+	n      int    // bytes of it that are there
+
+	opening bool // it is the first read, which finds out what there is to read
+
+	// Of the attempt under way:
+	heard bool // it had an answer
+	got   int  // and so many bytes
+
+	spared   bool // one attempt was not waited for, and since then
+	since    int  // so many bytes arrived
+	forgiven bool // one attempt was not counted, and since then nothing arrived
+}
+
+// read reads into p what is at offset, which must be within the image once its size is known.
+func (r *Ranges) read(ctx context.Context, p []byte, offset int64) (int, error) {
+	t, stop := r.reading(ctx)
+	defer stop()
+	t.all, t.first = p, offset
+	if err := r.start(t); err != nil {
+		return 0, err
+	}
+	defer r.end(t)
+	err := t.run()
+	return t.n, err
+}
+
+// reading prepares one, which lasts no longer than ctx, the Ranges, and Options.MaxTime.
+func (r *Ranges) reading(ctx context.Context) (t *reading, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unwatch := context.AfterFunc(r.ctx, func() { cancel(context.Cause(r.ctx)) })
+	unlimit := func() {}
+	if limit := r.source.MaxTime; limit > 0 {
+		ctx, unlimit = context.WithTimeoutCause(ctx, limit, &MaxTimeError{limit})
+	}
+	t = &reading{ranges: r, opening: r.Size < 0}
+	t.asker = asker{
+		ctx: ctx, source: r.source, env: r.env, dial: r.dial, began: time.Now(),
+		eligible: t.eligible, progress: func() (int64, int64) { return int64(t.n), int64(len(t.all)) },
+	}
+	t.env.Report = t.tell
+	return t, func() {
+		unlimit()
+		unwatch()
+		cancel(nil)
+	}
+}
+
+// run tries the mirrors, round after round, until all is there.
+func (t *reading) run() error {
+	for {
+		if err := t.ranges.agree(t); err != nil {
+			return err
+		}
+		if err := t.pause(); err != nil {
+			return t.instead(err)
+		}
+		asked := true
+		for _, m := range t.candidates() {
+			err := t.attempt(m)
+			switch {
+			case t.n == len(t.all), err == nil && t.opening:
+				return nil
+			case t.ctx.Err() != nil:
+				return t.stopped()
+			}
+			if err == nil || err == errAgain || !t.failed(m, err) {
+				asked = false
+				break
+			}
+		}
+		if err := t.instead(nil); asked && err != nil {
+			return err // all who may have it were asked once
+		}
+	}
+}
+
+// attempt asks m for what is still to come.
+func (t *reading) attempt(m *mirror) error {
+	r, p := t.ranges, t.place(m)
+	if m.since.IsZero() {
+		m.since = time.Now()
+	}
+	t.heard, t.got = false, 0
+	l, err := r.take(t, p)
+	if err != nil {
+		return err
+	}
+	q := request{
+		session: l.session, options: r.options, pacer: r.pacer,
+		check:   func(b *wire.Body, offset int64) error { return r.check(p, b, offset) },
+		arrived: func(n int) bool { return t.arrived(m, l, n) },
+	}
+	to := t.all[t.n:]
+	from := t.offset()
+	asked := wire.Position{Offset: from, Length: int64(len(to)), Validator: r.validator(p)}
+	err = q.fill(t.ctx, asked, to)
+	var wrong *wire.RangeError
+	if errors.As(err, &wrong) {
+		err = t.doubt(q, p, wrong)
+	}
+	r.give(p, l, from, t.offset(), err)
+	return err
+}
+
+// doubt finds out what it means that a server gave something else than a part.
+func (t *reading) doubt(q request, p *place, wrong *wire.RangeError) error {
+	if t.opening {
+		return &NoRangesError{URL: p.mirror.url, Reason: "the server sends the whole of it only", Err: wrong}
+	}
+	q.arrived = func(int) bool { return false }
+	var changed *ChangedError
+	if err := q.fill(t.ctx, wire.Position{Length: 1}, nil); errors.As(err, &changed) {
+		return err
+	}
+	return &otherFileError{wrong.Error()}
+}
+
+// failed takes note of what went wrong at m, and reports whether the next mirror is to be asked, and not the same one again.
+func (t *reading) failed(m *mirror, err error) (next bool) {
+	r, p := t.ranges, t.place(m)
+	if t.opening && t.n > 0 {
+		r.forget(t) // nobody has read anything yet, so that any mirror may begin
+	}
+	if !t.heard && !t.forgiven && judge(err) != permanent && r.narrow(p, err) {
+		t.forgiven = true
+		return false
+	}
+	t.unwaited = t.got > 0 && (!t.spared || t.since >= quick)
+	if t.unwaited {
+		t.spared, t.since = true, 0
+	}
+	t.blame(m, err)
+	var changed *ChangedError
+	if errors.As(err, &changed) && len(t.mirrors) > 1 {
+		t.report(GaveUp{URL: m.url, Cause: err})
+	}
+	var other *otherFileError
+	m.different = errors.As(err, &other) && r.stranger(p) // its file may be replaced, but that can be seen by another read
+	r.trouble(t, p, m, err)
+	return t.got == 0 || t.opening
+}
+
+// arrived takes note of an answer, with 0, or of n more bytes.
+func (t *reading) arrived(m *mirror, l *line, n int) bool {
+	if !t.heard {
+		t.heard, m.answered = true, true
+		t.ranges.hear(t, m, l)
+	}
+	if n > 0 {
+		t.ranges.received.Add(int64(n))
+		t.n += n
+		t.got += n
+		t.since += n
+		t.round, t.forgiven = 0, false
+		for _, m := range t.mirrors {
+			m.since = time.Time{} // patience begins anew
+		}
+	}
+	return t.n < len(t.all)
+}
+
+// offset is that of what is still to come.
+func (t *reading) offset() int64 { return t.first + int64(t.n) }
+
+// place returns what all readings know of m.
+func (t *reading) place(m *mirror) *place { return t.ranges.places[slices.Index(t.mirrors, m)] }
+
+// eligible reports whether m may be asked.
+func (t *reading) eligible(m *mirror) bool {
+	t.ranges.mutex.Lock()
+	defer t.ranges.mutex.Unlock()
+	return !m.dropped && !m.different && !t.place(m).changed
+}
+
+// instead returns, in the place of err, that the image can be had as a whole only, where that is what the opening found.
+func (t *reading) instead(err error) error {
+	var whole *NoRangesError
+	for _, m := range t.mirrors {
+		if t.opening && errors.As(m.err, &whole) {
+			return whole
+		}
+	}
+	return err
+}
+
+// tell reports an event. What goes wrong one reading tells in the name of all.
+func (t *reading) tell(e Event) {
+	switch e.(type) {
+	case Retrying, GaveUp:
+		if !t.ranges.speak(t) {
+			return
+		}
+	}
+	t.ranges.tell(e)
+}
