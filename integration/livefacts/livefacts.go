@@ -22,6 +22,8 @@ const (
 	Keep = "livetest.keep="
 	// Load makes it write files for ever, after the report. Synced is said of each that an fsync has returned for.
 	Load = "livetest.load"
+	// Module and the name of a module behind it make it load that module, out of the root, before the report.
+	Module = "livetest.module="
 )
 
 // KeptFile is in the root; each text in it ends with a line feed.
@@ -55,9 +57,11 @@ type Facts struct {
 	// Memory is /proc/meminfo, in bytes.
 	Memory map[string]int64
 	// Modules are the names in /proc/modules.
-	Modules   []string
-	Processes []Process
-	Links     []Link
+	Modules []string
+	// ModuleError says why the module of the word Module could not be loaded.
+	ModuleError string
+	Processes   []Process
+	Links       []Link
 	// Report is /run/liveboot/report.json, nil without that file.
 	Report json.RawMessage
 	// Log is the end of /run/initramfs/log/boot.kiwi.

@@ -21,6 +21,7 @@ const logBytes = 32 << 10
 
 // gather never fails: what cannot be read stays empty, and the tests compare.
 func gather() livefacts.Facts {
+	module := loadModule(text("/proc/cmdline"))
 	f := livefacts.Facts{
 		Release:    strings.TrimSpace(text("/proc/sys/kernel/osrelease")),
 		Cmdline:    strings.TrimSpace(text("/proc/cmdline")),
@@ -43,6 +44,9 @@ func gather() livefacts.Facts {
 	}
 	f.Log = text("/run/initramfs/log/boot.kiwi")
 	f.Log = f.Log[max(0, len(f.Log)-logBytes):]
+	if module != nil {
+		f.ModuleError = module.Error()
+	}
 	f.ISODevice, _ = os.Readlink("/run/overlay/isodev")
 	f.Kept, f.Loaded = text(livefacts.KeptFile), loaded()
 	if err := keep(f.Cmdline); err != nil {

@@ -56,13 +56,15 @@ type Config struct {
 	PadMiB int
 	// Table is the partition table.
 	Table Table
+	// Kernel is the ISO's own, with its modules in the root and in an initrd; the zero Kernel leaves all of that out.
+	Kernel qemu.Kernel
 }
 
 // VolumeID is the ISO's, as KIWI sets it.
 const VolumeID = "CDROM"
 
 // recipe is part of the name of every cached ISO: raise it when Build makes another ISO of the same Config.
-const recipe = 1
+const recipe = 2
 
 // Build makes the ISO, or finds it in the cache folder under a digest of everything that it is made of, and returns its
 // file.
@@ -96,7 +98,13 @@ func build(ctx context.Context, c Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "%d %+v %x", recipe, c, sha256.Sum256(program)))
+	kernel, err := kernelKey(c.Kernel)
+	if err != nil {
+		return "", err
+	}
+	named := c
+	named.Kernel = qemu.Kernel{} // its content is the key, not its path
+	key := sha256.Sum256(fmt.Appendf(nil, "%d %+v %x%s", recipe, named, sha256.Sum256(program), kernel))
 	file := filepath.Join(dir, fmt.Sprintf("%s-%x.iso", c.Layout, key[:8]))
 	if _, err := os.Stat(file); err == nil {
 		return file, nil
@@ -123,6 +131,11 @@ func (c Config) compose(ctx context.Context, work string, program []byte, iso st
 	root := filepath.Join(work, "root")
 	if err := c.root(root, program); err != nil {
 		return err
+	}
+	if c.Kernel != (qemu.Kernel{}) {
+		if err := c.addModules(ctx, root); err != nil {
+			return err
+		}
 	}
 	return c.pack(ctx, root, iso)
 }
@@ -164,6 +177,11 @@ func (c Config) pack(ctx context.Context, root, iso string) error {
 	}
 	if err := noise(filepath.Join(tree, "padding"), c.PadMiB<<20); err != nil {
 		return err
+	}
+	if c.Kernel != (qemu.Kernel{}) {
+		if err := c.addLoader(root, tree); err != nil {
+			return err
+		}
 	}
 	table, err := c.Table.options(ctx, work)
 	if err != nil {

@@ -25,6 +25,12 @@ type Stats struct {
 	Bytes int64
 }
 
+// A Span is a part of a file that was sent, in the order of the requests.
+type Span struct {
+	// Offset and Length in bytes.
+	Offset, Length int64
+}
+
 // Server is a web server that answers each path as it was told to, and every other one with 404.
 type Server struct {
 	// URL is the server as the guest sees it, without a slash at the end.
@@ -32,6 +38,7 @@ type Server struct {
 
 	mu    sync.Mutex
 	stats map[string]Stats
+	spans map[string][]*Span
 	mux   *http.ServeMux
 	gone  chan struct{} // closed at the end of the test
 }
@@ -39,7 +46,7 @@ type Server struct {
 // New starts a server, with HTTPS and a certificate of the authority if ca is not nil. It ends with the test.
 func New(t testing.TB, ca *CA) *Server {
 	t.Helper()
-	s := &Server{stats: map[string]Stats{}, mux: http.NewServeMux(), gone: make(chan struct{})}
+	s := &Server{stats: map[string]Stats{}, spans: map[string][]*Span{}, mux: http.NewServeMux(), gone: make(chan struct{})}
 	h := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	scheme := "http"
 	if ca != nil {
@@ -65,6 +72,19 @@ func (s *Server) Stats(path string) Stats {
 	return s.stats[path]
 }
 
+// Spans returns what was sent of path so far, a span for each answer that had a body.
+func (s *Server) Spans(path string) []Span {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Span
+	for _, span := range s.spans[path] {
+		if span.Length > 0 {
+			all = append(all, *span)
+		}
+	}
+	return all
+}
+
 func (s *Server) count(path string, gets int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,13 +104,33 @@ type counter struct {
 	http.ResponseWriter
 	server *Server
 	path   string
+	span   *Span
+}
+
+// WriteHeader notes where in the file the body begins.
+func (c *counter) WriteHeader(status int) {
+	c.span = new(Span)
+	if status == http.StatusPartialContent {
+		// An answer of several parts has no such field, and nobody here asks for one.
+		_, _ = fmt.Sscanf(c.Header().Get("Content-Range"), "bytes %d-", &c.span.Offset)
+	}
+	c.server.mu.Lock()
+	c.server.spans[c.path] = append(c.server.spans[c.path], c.span)
+	c.server.mu.Unlock()
+	c.ResponseWriter.WriteHeader(status)
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	// Counted before, so that the count is never behind what the client has.
 	c.server.count(c.path, 0, int64(len(p)))
+	if c.span == nil {
+		c.WriteHeader(http.StatusOK)
+	}
 	n, err := c.ResponseWriter.Write(p)
 	c.server.count(c.path, 0, int64(n-len(p)))
+	c.server.mu.Lock()
+	c.span.Length += int64(n)
+	c.server.mu.Unlock()
 	return n, err
 }
 
@@ -131,6 +171,14 @@ func (s *Server) Stall(t testing.TB, path, file string, part float64) {
 // Chunked sends the file without its length (transfer coding chunked, RFC 9112, 7.1).
 func (s *Server) Chunked(t testing.TB, path, file string) {
 	s.partial(path, file, sizeOf(t, file), func(http.ResponseWriter) {}, func(*http.Request) {})
+}
+
+// Whole sends the whole file with its length, whatever part of it is asked for.
+func (s *Server) Whole(t testing.TB, path, file string) {
+	size := sizeOf(t, file)
+	s.partial(path, file, size, func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	}, func(*http.Request) {})
 }
 
 // Huge promises size bytes and would send zeros, and has none of them in a file.

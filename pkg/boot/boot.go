@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/handoff"
+	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
@@ -58,9 +60,10 @@ type Machine struct {
 	Uevents func() (Uevents, error)
 	Mounter mount.Mounter
 	Loops   loop.Attacher
-	// Network is the kernel's network, and Clients get addresses; Up's other needs come from the plan.
+	// Network is the kernel's network, and Clients get addresses, earlier ones of DHCP (by the cards' hardware addresses) once more where the
+	// server lets them; Up's other needs come from the plan.
 	Network network.Environment
-	Clients func(network.Timeouts) map[network.Method]network.Client
+	Clients func(t network.Timeouts, earlier map[string]netip.Addr) map[network.Method]network.Client
 	// Reach returns a network.Environment.Reach for the image's servers.
 	Reach func([]reach.Endpoint) func(context.Context, network.Link, network.Lease) error
 	// Size, OpenTarget and Open look at devices.
@@ -71,6 +74,8 @@ type Machine struct {
 	Disks          Disks
 	OpenDisk       func(path string) (DiskWriter, error)
 	ReadPartitions func(path string) error
+	// Kexec loads another kernel.
+	Kexec kexec.Loader
 	// Clock is that of the machine.
 	Clock clock.Clock
 	// Uptime is the time since the kernel started.
@@ -87,7 +92,8 @@ type Uevents interface {
 	Close() error
 }
 
-// Run carries the plan out, up to the point where nothing is left but to hand the machine over. Its error is a *StageError.
+// Run carries the plan out, up to the point where nothing is left but to hand the machine over: to the live system, or to its kernel, which
+// carries the plan out once more. Its error is a *StageError.
 // What it set up before an error stays, for a person to look at.
 func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready, error) {
 	b := newRun(p, m, ui)
@@ -104,8 +110,17 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 		bring = b.fromMemory
 	}
 	from, err := bring(ctx)
+	if err == nil && from.next == nil {
+		err = b.checkMedium(ctx, from.Device)
+	}
+	if err == nil && from.next == nil && from.Device != target.RAMDisk {
+		from.next, err = b.kernelOn(ctx, from.Device)
+	}
 	if err != nil {
 		return handoff.Ready{}, err
+	}
+	if from.next != nil {
+		return *from.next, nil
 	}
 	root, err := stage(ctx, b, plan.Live, func(context.Context) (*live.Root, string, error) { return b.mountLive(from) })
 	if err != nil {
@@ -136,6 +151,9 @@ func (b *run) fromMemory(ctx context.Context) (medium, error) {
 	// Before the connection is opened: a server does not wait while a person looks around.
 	if err := b.pause(plan.Target); err != nil {
 		return medium{}, &StageError{plan.Target, err}
+	}
+	if next, err := b.kernelFromServer(ctx); err != nil || next != nil {
+		return medium{next: next}, err
 	}
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {
@@ -213,7 +231,9 @@ func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
 }
 
 func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
-	disk, err := target.Prepare(b.plan.Target, image.Size, target.Environment{
+	spec := b.plan.Target
+	spec.Buffers = b.plan.Image.Memory()
+	disk, err := target.Prepare(spec, image.Size, target.Environment{
 		LoadModule: b.modules.LoadWith,
 		Memory:     func() (memory.Info, error) { return memory.Read(b.Proc) },
 		Size:       b.Size,
@@ -273,7 +293,7 @@ func (b *run) check() (handoff.Ready, string, error) {
 	if err := handoff.InstallShutdown(b.Root, filepath.Join(b.Root, "run")); err != nil {
 		b.ui.Warnf("%v", err)
 	}
-	return ready, "switch_root to " + ready.Init, nil
+	return ready, "switch_root to " + ready.Init + ": " + b.stays, nil
 }
 
 // compareModules says when the live system has modules, and none of them for the kernel that goes on running: whatever needs one fails then, long

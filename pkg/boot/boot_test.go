@@ -84,13 +84,17 @@ type machine struct {
 // program is a script whose interpreter needs none itself.
 const program = "#!/bin/true\n"
 
-// static is the header of an ELF program for this machine without segments, and so without a dynamic loader.
+// static is an ELF program for a machine, of which nothing is loaded: it has no dynamic loader.
 func static(machine elf.Machine) []byte {
-	header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64, Phentsize: 56, Shentsize: 64}
+	header := elf.Header64{
+		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64, Phoff: 64, Phentsize: 56, Phnum: 1,
+	}
 	copy(header.Ident[:], elf.ELFMAG)
 	header.Ident[elf.EI_CLASS], header.Ident[elf.EI_DATA], header.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
 	var b bytes.Buffer
-	_ = binary.Write(&b, binary.LittleEndian, header) // a buffer takes everything
+	// A buffer takes everything.
+	_ = binary.Write(&b, binary.LittleEndian, header)
+	_ = binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_LOAD)})
 	return b.Bytes()
 }
 
@@ -266,7 +270,7 @@ func (m *machine) machine() Machine {
 			m.loops = append(m.loops, c)
 		}},
 		Network: network.Environment{Kernel: links{m}},
-		Clients: func(network.Timeouts) map[network.Method]network.Client {
+		Clients: func(network.Timeouts, map[string]netip.Addr) map[network.Method]network.Client {
 			return map[network.Method]network.Client{network.DHCP4: dhcp{}}
 		},
 		Clock: &clocktest.Recorder{Start: m.clock, Log: func(c string) { m.log("%s", c) }},

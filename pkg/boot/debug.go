@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 
 	"github.com/liveboot/liveboot/pkg/device"
@@ -22,8 +23,8 @@ func explained(m Machine, debugf func(format string, args ...any)) Machine {
 	m.Loops = explainedLoops{m.Loops, debugf}
 	m.Network.Kernel = explainedNetwork{m.Network.Kernel, debugf}
 	clients := m.Clients
-	m.Clients = func(t network.Timeouts) map[network.Method]network.Client {
-		all := clients(t)
+	m.Clients = func(t network.Timeouts, earlier map[string]netip.Addr) map[network.Method]network.Client {
+		all := clients(t, earlier)
 		for method, client := range all {
 			all[method] = explainedClient{client, method, debugf}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/deploy"
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/overlay"
@@ -43,6 +44,8 @@ const diskPatience = 60 * time.Second
 // a medium is what the live system is mounted from.
 type medium struct {
 	live.Medium
+	// next is the image's own kernel, ready to be started, instead of all that.
+	next *handoff.Ready
 	// layer keeps what the live system writes; empty if it is in memory.
 	layer overlay.Layer
 }
@@ -57,8 +60,8 @@ func (b *run) fromDisk(ctx context.Context) (medium, error) {
 		return medium{}, err
 	}
 	if found.deploy {
-		if err := b.deploy(ctx, found.disk); err != nil {
-			return medium{}, err
+		if next, err := b.deploy(ctx, found.disk); err != nil || next != nil {
+			return medium{next: next}, err
 		}
 		// What is on the disk now is found out as if somebody else had written it.
 		if found, err = b.look(found.disk); err == nil && found.State != deploy.Complete {
@@ -231,29 +234,32 @@ func (b *run) look(d disk.Device) (inspected, error) {
 	return inspected{disk: d, Finding: finding}, nil
 }
 
-// deploy brings the image from its server to the disk.
-func (b *run) deploy(ctx context.Context, d disk.Device) error {
+// deploy brings the image from its server to the disk; or it returns the image's own kernel, under which that is to be done.
+func (b *run) deploy(ctx context.Context, d disk.Device) (*handoff.Ready, error) {
 	if _, err := stage(ctx, b, plan.Network, b.connect); err != nil {
-		return err
+		return nil, err
+	}
+	if next, err := b.kernelFromServer(ctx); err != nil || next != nil {
+		return next, err
 	}
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer image.Close()
 	writer, job, err := b.openDisk(d, image.Size)
 	if err != nil {
-		return &StageError{plan.Target, err}
+		return nil, &StageError{plan.Target, err}
 	}
 	defer writer.Close() // on the way out of an error; finish has closed it otherwise
 	if _, err := stage(ctx, b, plan.Fetch, func(ctx context.Context) (int64, string, error) { return b.fill(ctx, job, image) }); err != nil {
-		return err
+		return nil, err
 	}
 	_, err = stage(ctx, b, plan.Target, func(ctx context.Context) (struct{}, string, error) {
 		what, err := b.finish(ctx, writer, job, d, image)
 		return struct{}{}, what, err
 	})
-	return err
+	return nil, err
 }
 
 // exclusively opens a disk for writing.

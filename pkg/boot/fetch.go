@@ -181,9 +181,13 @@ func (b *run) decompress(r io.Reader, _ string) (io.Reader, string, error) {
 
 // tellFetch tells people what happens to the download.
 func (b *run) tellFetch(e fetch.Event) {
-	switch e.(type) {
+	switch e := e.(type) {
 	case fetch.DigestFound, fetch.DigestIgnored:
 		b.ui.Debugf("fetch: %v", e)
+	case fetch.RingEvent:
+		b.tellRing(e)
+	case fetch.Spread:
+		b.ui.Stagef(string(plan.Fetch), "%v", e)
 	default:
 		b.ui.Warnf("fetch: %v", e)
 	}

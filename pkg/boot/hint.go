@@ -15,6 +15,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/deploy"
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/fetch/dolly"
 	"github.com/liveboot/liveboot/pkg/fetch/ftp"
 	"github.com/liveboot/liveboot/pkg/fetch/httpx"
 	"github.com/liveboot/liveboot/pkg/fetch/tftp"
@@ -22,6 +23,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/mediacheck"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -47,6 +49,9 @@ func hints() []hint {
 	const damaged = "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, or without the file that holds it beside an ISO, which loses what is on it; " +
 		"rd.live.overlay.persistent=auto boots without it"
 	return []hint{
+		{isAny(mediacheck.ErrNone), "take rd.live.check (or mediacheck) off the line, or have the image made with a checksum; rd.liveboot.sha256= verifies any image"},
+		{as[*mediacheck.MismatchError], "the image is damaged, or its medium was changed: a writable layer behind it changes its partition table"},
+		{as[*KernelError], "to boot the image with the running kernel, whose modules it may lack, add rd.liveboot.handoff=switch_root; an image with a damaged kernel may be damaged elsewhere"},
 		{diskFailed, "the disk, its cable or its controller failed: look at the kernel's messages (dmesg in the shell); the image on it is not booted"},
 		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
 		{isAny(unix.ECONNRESET, unix.EPIPE, io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},
@@ -70,6 +75,8 @@ func hints() []hint {
 		{as[*fetch.SignatureError], "nothing that is not signed by the site's key is booted: sign the file with the digest, or mend the key (rd.liveboot.key=, or /etc/liveboot/keys in the initramfs)"},
 		{as[*fetch.UnframedError], "put the image's digest beside it (<url>.sha256), or into rd.liveboot.sha256="},
 		{as[*fetch.MaxTimeError], "raise --max-time in rd.kiwi.live.curl_options=, or look for what makes the network slow"},
+		{as[*dolly.WaitError], "start the dolly server when this machine waits, with its address in the list of the hosts; or raise -a in rd.kiwi.live.dolly_options="},
+		{as[*dolly.LostError], "look at the machine that is named; then start the dolly server again"},
 		{as[*ftp.ReplyError], "check the path, and the name and the password in root=live:, against the server's log"},
 		{as[*tftp.ReplyError], "check the path in root=live: against the files on the TFTP server"},
 		{notYetValid, "the clock of this machine is wrong: set it in the firmware"},

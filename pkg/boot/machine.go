@@ -2,6 +2,7 @@ package boot
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/clock"
+	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
@@ -59,6 +61,7 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 		Disks:          disk.Local(),
 		OpenDisk:       func(path string) (DiskWriter, error) { return block.OpenDisk(path) },
 		ReadPartitions: block.ReadPartitions,
+		Kexec:          kexec.System{},
 		Uptime:         console.Uptime,
 		Base:           live.DefaultBase, NewRoot: NewRoot,
 		Pause: pause,
@@ -66,8 +69,8 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 }
 
 // clients returns those of the running kernel.
-func clients(t network.Timeouts) map[network.Method]network.Client {
+func clients(t network.Timeouts, earlier map[string]netip.Addr) map[network.Method]network.Client {
 	all := dhcp6.Clients(t)
-	all[network.DHCP4] = dhcp4.Client{Firmware: dhcp4.ReadFirmware(os.DirFS("/sys"), runtime.GOARCH)}
+	all[network.DHCP4] = dhcp4.Client{Firmware: dhcp4.ReadFirmware(os.DirFS("/sys"), runtime.GOARCH), Earlier: earlier}
 	return all
 }

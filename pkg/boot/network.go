@@ -30,7 +30,7 @@ import (
 func (b *run) connect(ctx context.Context) (*network.Network, string, error) {
 	env := b.Network
 	env.Report = b.tell
-	env.Clients = b.Clients(b.plan.Network.Timeouts.OrDefault())
+	env.Clients = b.Clients(b.plan.Network.Timeouts.OrDefault(), b.previous.Addresses)
 	name, err := namer(b.plan.Network.Naming, b.Sys)
 	if err != nil {
 		return nil, "", err
@@ -196,6 +196,9 @@ func (b *run) reach(ctx context.Context, link network.Link, lease network.Lease)
 	urls, err := located(b.plan, lease)
 	if err != nil {
 		return err
+	}
+	if pushed(urls) {
+		return nil
 	}
 	source := b.plan.Image
 	source.URLs = urls

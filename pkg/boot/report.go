@@ -17,7 +17,8 @@ import (
 // ReportPath is where the live system finds the report.
 const ReportPath = "run/liveboot/report.json"
 
-// A Report tells the live system how it was booted. It holds no secrets. Times are in seconds since the kernel started, sizes in bytes.
+// A Report tells the live system how it was booted. It holds no secrets. Times are in seconds since the kernel started, the
+// first one where it was left by kexec; sizes in bytes.
 type Report struct {
 	Version string        `json:"version"`
 	Kernel  string        `json:"kernel"`
@@ -26,6 +27,18 @@ type Report struct {
 	Image   ImageReport   `json:"image"`
 	Device  string        `json:"device"`
 	Live    LiveReport    `json:"live"`
+	// Kexec is there if another kernel ran before.
+	Kexec *KexecReport `json:"kexec,omitempty"`
+}
+
+// A KexecReport tells which kernel ran before, and why it was left.
+type KexecReport struct {
+	From string `json:"from"`
+	Why  string `json:"why"`
+	// At is when.
+	At float64 `json:"at"`
+	// Bytes of the image were received before.
+	Bytes int64 `json:"bytes"`
 }
 
 // A StageReport tells when a stage ran and what it came to.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
@@ -42,13 +43,45 @@ type run struct {
 	network    *network.Network
 	background sync.WaitGroup
 
+	// stays says why the running kernel stays, settled that this is not to be asked again.
+	stays   string
+	settled bool
+	// previous is what another kernel left for this one; its Kernel is empty where this is the first.
+	previous Previous
+
 	mu     sync.Mutex // guards report.Stages and paused, which stages that run beside each other use
 	report Report
 	paused []plan.Stage
 }
 
 func newRun(p plan.Plan, m Machine, ui Console) *run {
-	return &run{Machine: explained(m, ui.Debugf), plan: p, ui: ui, report: newReport(m)}
+	b := &run{Machine: explained(m, ui.Debugf), plan: p, ui: ui, report: newReport(m)}
+	previous, err := readPrevious(os.DirFS(m.Root))
+	if err != nil {
+		// That there was one is what counts: it must not come to a third.
+		ui.Warnf("%v", err)
+	}
+	if previous != nil {
+		b.goOnFrom(*previous)
+	}
+	return b
+}
+
+// maxKexec bounds the time from one kernel to the next: beyond it the machine's clock was set by somebody.
+const maxKexec = 5 * time.Minute
+
+// goOnFrom lets the boot's clock and report go on from where another kernel left them.
+func (b *run) goOnFrom(previous Previous) {
+	b.previous = previous
+	uptime, before := b.Uptime, time.Duration(previous.Uptime*float64(time.Second))
+	// To load a kernel takes a while, and to start it too: only the machine's clock knows how long.
+	if now := rtc(b.Sys); previous.RTC > 0 && now > previous.RTC {
+		before += max(0, min(time.Duration(now-previous.RTC)*time.Second-uptime(), maxKexec))
+	}
+	b.Uptime = func() time.Duration { return before + uptime() }
+	b.report.Stages = previous.Stages
+	b.report.Kexec = &KexecReport{From: previous.Kernel, Why: previous.Why, At: previous.Uptime, Bytes: previous.Bytes}
+	b.ui.Debugf("started by kexec from Linux %s after %.2f s: %s", previous.Kernel, previous.Uptime, previous.Why)
 }
 
 // close ends what runs beside the stages.
@@ -62,7 +95,8 @@ func (b *run) close() {
 	b.background.Wait()
 }
 
-// stage runs one step of the boot: after a pause, if one was asked for, it gives each the same line, timing and error.
+// stage runs one step of the boot: after a pause, if one was asked for, it gives each the same line, timing and error. A step that comes to nothing
+// has none of these.
 func stage[T any](ctx context.Context, b *run, name plan.Stage, do func(context.Context) (result T, what string, err error)) (T, error) {
 	if err := b.pause(name); err != nil {
 		var none T
@@ -70,6 +104,9 @@ func stage[T any](ctx context.Context, b *run, name plan.Stage, do func(context.
 	}
 	began := b.Uptime()
 	result, what, err := do(ctx)
+	if err == nil && what == "" {
+		return result, nil
+	}
 	took := b.Uptime() - began
 	b.mu.Lock()
 	b.report.Stages = append(b.report.Stages, StageReport{Stage: name, Began: began.Seconds(), Took: took.Seconds(), What: what})

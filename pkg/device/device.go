@@ -130,6 +130,13 @@ func (m *Manager) aliases(ctx context.Context) ([]string, error) {
 	return aliases, nil
 }
 
+// Aliases returns the modaliases of all devices that are there now and that a boot has a use for, each once.
+func (m *Manager) Aliases(ctx context.Context) ([]string, error) {
+	all, err := m.aliases(ctx)
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(alias string) bool { return !needed(alias) }), err
+}
+
 // rank orders modaliases: network cards first, since a lease takes its time. A PCI modalias names the class of the device behind "bc", 02
 // is a network controller (include/linux/pci_ids.h).
 func rank(alias string) int {

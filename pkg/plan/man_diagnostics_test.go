@@ -26,6 +26,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/deploy"
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/fetch/dolly"
 	"github.com/liveboot/liveboot/pkg/fetch/ftp"
 	"github.com/liveboot/liveboot/pkg/fetch/httpx"
 	"github.com/liveboot/liveboot/pkg/fetch/tftp"
@@ -33,6 +34,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/live"
+	"github.com/liveboot/liveboot/pkg/mediacheck"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -111,6 +113,9 @@ func fetchTroubles() []trouble {
 		{err: &httpx.RedirectError{}, words: "the server redirects from https to http …", means: "A redirect that is not followed; the line says where it leads to."},
 		{err: &ftp.ReplyError{Command: "RETR", Code: 550, Text: "Failed to open file."}, means: "An FTP server refuses."},
 		{err: &tftp.ReplyError{Code: 1, Text: "File not found"}, means: "A TFTP server refuses."},
+		{err: &dolly.WaitError{For: 3 * time.Minute}, means: "Nobody began a ring of dolly in the time that `-a` gives."},
+		{err: &dolly.LostError{Parent: "node 3, 192.0.2.13", Received: 104857600, Total: -1, Err: errors.New("it closed the connection")}, words: "is gone after …",
+			means: "A machine before this one in the ring is gone, and there was no time for another ring."},
 		{err: early, means: "To this machine the server's certificate lies in the future."},
 		{err: expired, means: "The server's certificate has run out."},
 		{err: x509.UnknownAuthorityError{}, means: "Nobody known to the image vouches for the server."},
@@ -156,6 +161,11 @@ func liveTroubles() []trouble {
 		{stage: plan.Overlay, err: &overlay.LayerError{Layer: overlay.Layer{Device: "/dev/sda3", FileSystem: "ext4"}}, means: "The partition that keeps the changes is damaged."},
 		{stage: plan.Overlay, err: &deploy.OccupiedError{Behind: "partition 3"}, means: "A partition that keeps changes is damaged, or somebody else's."},
 		{stage: plan.Overlay, err: errors.New("…"), words: "mount the root …", means: "The kernel refuses the writable layer."},
+		{stage: plan.Live, err: mediacheck.ErrNone, words: "the image has no checksum in it …", means: "rd.live.check asks for what the image has not."},
+		{stage: plan.Live, err: &mediacheck.MismatchError{}, words: "check the image on …", means: "The image is not as its maker made it."},
+		{
+			stage: plan.Handoff, err: &boot.KernelError{}, words: "start the image's own kernel", means: "The live system has modules for its own kernel only, and that one cannot be started.",
+		},
 		{stage: plan.Handoff, err: &handoff.InitError{Path: "/sbin/init"}, means: "The live system cannot start."},
 		{stage: plan.Handoff, words: "switch root …", means: "It happened after the last point of return.",
 			hint: "the initramfs may be gone already; if there is no shell, the machine starts again"},

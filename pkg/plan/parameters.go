@@ -13,6 +13,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/curl"
+	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/target"
@@ -96,6 +97,11 @@ func imageParameters() []Parameter {
 			set: func(p *Plan, w cmdline.Param) error { return curl.Apply(&p.Image.Options, w.Value) },
 		},
 		{
+			Key: "rd.kiwi.live.dolly_options", Form: "=<option>[,<option>…]", Secret: true,
+			Doc: "Options for `dolly:` URLs with dolly's names and meaning, see docs/fleet.md. A comma is a space.",
+			set: setDollyOptions,
+		},
+		{
 			Key: "rd.kiwi.live.system", Form: "=<device>", Default: target.RAMDisk,
 			Doc: "The device that holds the image: the RAM disk, or a whole disk, by the kernel's name, any name below `/dev/disk/`, `LABEL=`, `UUID=`, `PARTUUID=`. A blank disk is given the image; from one that has it the machine boots without a network; any other is left as it is.",
 			set: func(p *Plan, w cmdline.Param) error {
@@ -145,6 +151,14 @@ func systemParameters() []Parameter {
 			Key: "rd.live.squashimg", Form: "=<file>", Default: "squashfs.img",
 			Doc: "The container's file name; squashfs or erofs, found by content.",
 			set: text(func(p *Plan) *string { return &p.Live.Container }),
+		},
+		{
+			Key: "rd.live.check", Aliases: []string{"mediacheck"},
+			Doc: "Before the image is mounted, compare it with the checksum that its maker put into it (implantisomd5 or tagmedia). An image without one is not booted.",
+			set: func(p *Plan, w cmdline.Param) error {
+				p.MediaCheck = w.Bool()
+				return nil
+			},
 		},
 		{
 			Key: "rd.live.overlay.size", Form: "=<size>", Default: "50%",
@@ -217,13 +231,19 @@ func systemParameters() []Parameter {
 			},
 		},
 		{
-			Key: "rd.liveboot.handoff", Form: "=auto|switch_root", Default: "auto",
-			Doc: "How to give the machine to the live system.",
+			Key: "rd.liveboot.handoff", Form: "=auto|switch_root|kexec", Default: "auto",
+			Doc: "How to give the machine to the live system: switch_root keeps the running kernel; kexec starts the image's own first, before the image is downloaded where its server serves ranges. `auto` is kexec where the live system has modules, and none for the running kernel.",
 			set: func(p *Plan, w cmdline.Param) error {
-				if w.Value == "kexec" {
-					return errNotBuilt
-				}
-				return oneOf("auto", "switch_root")(p, w)
+				p.Handoff.Way = map[string]handoff.Way{"switch_root": handoff.SwitchRootOnly, "kexec": handoff.KexecAlways}[w.Value]
+				return oneOf("auto", "switch_root", "kexec")(p, w)
+			},
+		},
+		{
+			Key: "rd.liveboot.append", Form: "=iso",
+			Doc: "With kexec: put the options of the image's own boot entry in front of those of this line.",
+			set: func(p *Plan, w cmdline.Param) error {
+				p.Handoff.Append = true
+				return oneOf("iso")(p, w)
 			},
 		},
 		{
@@ -315,9 +335,8 @@ func notBuilt() []Parameter {
 	}
 	var rows []Parameter
 	for _, key := range []string{
-		"rd.kiwi.live.dolly_options",
-		"rd.live.encrypt", "rd.live.check", "mediacheck", "rd.kiwi.verity_options",
-		"rd.liveboot.append", "rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
+		"rd.live.encrypt", "rd.kiwi.verity_options",
+		"rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
 		"rd.liveboot.stream", "rd.liveboot.chunks", "rd.liveboot.trace",
 	} {
 		rows = append(rows, Parameter{Key: key, set: refuse})

@@ -35,12 +35,14 @@ type Plan struct {
 	// Key is a public key by which the image's digest must be signed, or the path of one in the initramfs; empty asks for none but those of the initramfs.
 	Key string
 	// Local is where the image is if it does not come over the network.
-	Local   Local
-	Target  target.Spec
-	Live    live.Spec
-	Overlay overlay.Spec
-	Handoff handoff.Spec
-	Rescue  Rescue
+	Local  Local
+	Target target.Spec
+	// MediaCheck verifies the image by the checksum that its maker put into it.
+	MediaCheck bool
+	Live       live.Spec
+	Overlay    overlay.Spec
+	Handoff    handoff.Spec
+	Rescue     Rescue
 
 	// Verbosity of the console.
 	Verbosity console.Verbosity
@@ -149,12 +151,15 @@ type reading struct {
 	// imageSource and digestSource are the sources of the image and of its digest so far: a later one replaces what a site
 	// baked in.
 	imageSource, digestSource string
+	// dolly tells that there were options for a ring.
+	dolly bool
 	networkReading
 }
 
 // finish sees to what depends on several options.
 func (p *Plan) finish() error {
 	err := p.finishNetwork()
+	p.finishDolly()
 	p.reading = reading{}
 	switch {
 	case p.Local.There() && p.Target.Device != target.RAMDisk:
@@ -169,6 +174,12 @@ func (p *Plan) finish() error {
 			p.Overlay.Persistence = overlay.Volatile
 		}
 		p.dropReset("there is no disk in rd.kiwi.live.system=")
+	}
+	if p.MediaCheck && p.Target.Device != target.RAMDisk {
+		err = errors.Join(err, errors.New("rd.live.check cannot check an image on a disk of rd.kiwi.live.system=, whose partition table differs from the image's: give the image's digest in rd.liveboot.sha256= instead; it is compared with what is on the disk"))
+	}
+	if p.Handoff.Append && p.Handoff.Way == handoff.SwitchRootOnly {
+		p.warnf("rd.liveboot.append has no effect with rd.liveboot.handoff=switch_root: the kernel that runs has its options")
 	}
 	if len(p.Image.URLs)+len(p.Paths) == 0 && !p.Local.There() {
 		err = errors.Join(err, errors.New("no image: add root=live:http://server/path/to.iso to the kernel command line"))

@@ -60,6 +60,11 @@ func TestParse(t *testing.T) {
 		{"filled in later", "root=live:http://h/${arch}/${mac}.iso", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"http://h/${arch}/${mac}.iso"} })},
 		{"the server is DHCP's", "root=live:/images/i.iso", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{"/images/i.iso"} })},
 		{"all is DHCP's", "root=live:", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{""} })},
+		{"a ring", "root=live:dolly://h/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"dolly://h/i"} })},
+		{"a ring without a server's name, and its options", "root=live:dolly:// rd.kiwi.live.dolly_options=-v,-P,pw,-a,60", with(func(p *Plan) {
+			p.Image.URLs = []fetch.URL{"dolly://"}
+			p.Image.Dolly = fetch.DollyOptions{Verbose: true, Password: "pw", Wait: time.Minute}
+		})},
 		{"curl's options", "rd.kiwi.live.curl_options=-k,--connect-timeout,7,-u,user:pw", with(func(p *Plan) {
 			p.Image.Insecure, p.Image.ConnectTimeout, p.Image.User = true, 7*time.Second, "user:pw"
 		})},
@@ -183,7 +188,7 @@ func TestParse(t *testing.T) {
 				"unknown option rd.live.overlay.sise is ignored: did you mean rd.live.overlay.size?",
 			}
 		})},
-		{"an option that is not built, switched off", "rd.live.check=0 rd.live.encrypt=no", with(func(*Plan) {})},
+		{"an option that is not built, switched off", "rd.kiwi.verity_options=0 rd.live.encrypt=no", with(func(*Plan) {})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			line := tt.in
@@ -219,10 +224,11 @@ func TestParseErrors(t *testing.T) {
 		{"retries", image + "rd.net.dhcp.retry=0", "want a number from 1"},
 		{"naming scheme", image + "net.naming-scheme=v1", "v1"},
 		{"VLAN without a number", image + "vlan=lan:eth0", "lan"},
-		{"not built: media check", image + "rd.live.check", "cannot do it yet"},
-		{"not built: kexec", image + "rd.liveboot.handoff=kexec", "cannot do it yet"},
-		{"handoff", image + "rd.liveboot.handoff=jump", "want one of auto, switch_root"},
-		{"not built: dolly", "root=live:dolly://h/i", "cannot do it yet"},
+		{"not built: encryption", image + "rd.live.encrypt", "cannot do it yet"},
+		{"media check of a disk", image + "rd.live.check rd.kiwi.live.system=/dev/sda", "rd.liveboot.sha256="},
+		{"handoff", image + "rd.liveboot.handoff=jump", "want one of auto, switch_root, kexec"},
+		{"options of something else", image + "rd.liveboot.append=grub", "want one of iso"},
+		{"dolly's option", "root=live:dolly://h/i rd.kiwi.live.dolly_options=-H,other", "-H is an option of dolly's server"},
 		{"image from two places", image + "root=live:/dev/sr0", "take one of them off the line"},
 		{"local image and a disk for one", "root=live:CDLABEL=X rd.kiwi.live.system=/dev/sda", "take one of them off the line"},
 		{"local image without a name", "root=live:CDLABEL=", "no image"},
@@ -244,9 +250,10 @@ func TestParseErrors(t *testing.T) {
 		{"BOOTIF", image + "BOOTIF=52-54", `"52-54"`},
 		{"init", image + "init=bin/sh", "want an absolute path"},
 		{"secrets stay secret", "root=live:gopher://user:secret@h/i?token=secret", "gopher"},
-		{"secrets in a list", `root="live:http://u:secret@h/i live:dolly://u:secret@g/i"`, "cannot do it yet"},
+		{"secrets in a list", `root="live:http://u:secret@h/i live:nbd://u:secret@g/i"`, "cannot do it yet"},
 		{"secrets behind two schemes", "root=live:nbd:https://u:secret@h/i", "cannot do it yet"},
 		{"secrets in curl's options", image + "rd.kiwi.live.curl_options=-u,user:secret,--nothing", "option rd.kiwi.live.curl_options: "},
+		{"secrets in dolly's options", "root=live:dolly://h/i rd.kiwi.live.dolly_options=-P,secret,-zsecret", `option rd.kiwi.live.dolly_options: "-z"`},
 		{"secrets of a proxy", image + "proxy=http://u:secret@/", "names no server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -326,7 +333,6 @@ func TestFieldsReached(t *testing.T) {
 		"rd.live.image":       "not needed",
 		"rd.bootif":           "belongs to BOOTIF",
 		"rd.net.timeout.ifup": "not needed",
-		"rd.liveboot.handoff": "only its default is built",
 	}
 	value := map[string]string{
 		"root": "live:http://h/j", "rd.liveboot.sha256": sha256, "rd.liveboot.sha512": sha256 + sha256, "rd.liveboot.connections": "4", "ramdisk_size": "4096",
@@ -335,8 +341,8 @@ func TestFieldsReached(t *testing.T) {
 		"net.naming-scheme": "v255", "vlan": "vlan5:eth0", "bond": "bond0", "team": "team0:eth0", "bridge": "br0:eth0", "rd.net.dhcp.retry": "2",
 		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "rd.net.timeout.route": "1",
 		"rd.net.timeout.ipv6auto": "1", "rd.net.timeout.ipv6dad": "1", "rd.net.timeout.ifup": "1", "proxy": "http://p",
-		"rd.live.overlay.persistent": "auto", "iso-scan/filename": "/x.iso", "rd.live.cowfile.mbsize": "7", "rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "auto",
-		"rd.kiwi.live.curl_options": "-k", "rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
+		"rd.live.overlay.persistent": "auto", "iso-scan/filename": "/x.iso", "rd.live.cowfile.mbsize": "7", "rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "kexec", "rd.liveboot.append": "iso",
+		"rd.kiwi.live.curl_options": "-k", "rd.kiwi.live.dolly_options": "-v", "rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
 	}
 	for _, row := range Parameters() {
 		if !row.Built() {

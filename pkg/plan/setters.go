@@ -66,7 +66,7 @@ func (p *Plan) addImage(word, source string) error {
 		return err
 	}
 	if !fetch.Supported(url.Scheme()) {
-		return fmt.Errorf("the image's address begins with %q, want live:http://server/path/to.iso, or https, ftp, ftps, tftp", url.Scheme()+":")
+		return fmt.Errorf("the image's address begins with %q, want live:http://server/path/to.iso, or https, ftp, ftps, tftp, dolly", url.Scheme()+":")
 	}
 	p.Image.URLs = append(p.Image.URLs, url)
 	return nil
@@ -74,7 +74,7 @@ func (p *Plan) addImage(word, source string) error {
 
 // planned tells the image addresses of the contract that are not built yet.
 func planned(address string) bool {
-	return strings.HasPrefix(address, "dolly://") || strings.HasPrefix(address, "nbd:")
+	return strings.HasPrefix(address, "nbd:")
 }
 
 // aoePrefix is before the name of a disk behind the network, e<shelf>.<slot>; the kernel has such a disk in a folder of its own

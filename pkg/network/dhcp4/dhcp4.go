@@ -26,6 +26,9 @@ import (
 type Client struct {
 	// Firmware is what the boot firmware says of the machine; the zero Firmware says nothing.
 	Firmware Firmware
+	// Earlier are addresses that cards had before, by their hardware addresses as net.HardwareAddr prints them: they are asked for again
+	// (option 50 in DISCOVER, RFC 2131, section 4.4.1). A server is free to give another one.
+	Earlier map[string]netip.Addr
 
 	// Tests have connections of their own.
 	openRaw func(network.Link) (net.PacketConn, error)
@@ -109,6 +112,9 @@ func (a *acquisition) try(ctx context.Context) (network.Lease, error) {
 	discover, err := a.client.message(dhcpv4.MessageTypeDiscover, a.link)
 	if err != nil {
 		return network.Lease{}, err
+	}
+	if earlier, ok := a.client.Earlier[a.link.MAC.String()]; ok {
+		discover.UpdateOption(dhcpv4.OptRequestedIPAddress(earlier.AsSlice()))
 	}
 	prepare := func(int) {
 		a.sent++

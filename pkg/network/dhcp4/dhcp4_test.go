@@ -69,6 +69,30 @@ func TestAcquire(t *testing.T) {
 	})
 }
 
+// TestAcquireEarlier: the address that a card had before is asked for again, and of another card's nothing is said.
+func TestAcquireEarlier(t *testing.T) {
+	other := network.Link{Index: 3, Name: "eth1", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 9}}
+	for _, tt := range []struct {
+		name string
+		link network.Link
+		want net.IP
+	}{{"the card", eth0, net.IPv4(10, 0, 2, 15)}, {"another card", other, nil}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := serve(t, friendly)
+				defer s.stop()
+				c.Earlier = map[string]netip.Addr{eth0.MAC.String(): netip.MustParseAddr("10.0.2.15")}
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				_, _ = c.Acquire(ctx, tt.link, ignore) // the server here knows eth0 only
+				if got := s.messages()[0].RequestedIPAddress(); !got.Equal(tt.want) {
+					t.Errorf("DISCOVER on %s asks for %v, want %v", tt.link.Name, got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // checkMessage looks for what DISCOVER and REQUEST have in common.
 func checkMessage(t *testing.T, m message) {
 	t.Helper()
