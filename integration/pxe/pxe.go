@@ -4,13 +4,14 @@
 package pxe
 
 import (
-	"fmt"
-	"net"
+	"bytes"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/liveboot/liveboot/pkg/needs"
 	"github.com/liveboot/liveboot/pkg/network/nettest"
@@ -18,9 +19,6 @@ import (
 
 // Address is the server's, in all examples: one of those that RFC 5737 keeps for documentation.
 const Address = "192.0.2.1"
-
-// startTime is how long a server may take until it answers.
-const startTime = 30 * time.Second
 
 // Site is a network with a boot server and the cable for one machine.
 type Site struct {
@@ -31,14 +29,18 @@ type Site struct {
 	t        testing.TB
 	srv      string // is /srv for the servers
 	examples string // a copy of the folder with the examples
-	state    string // for what a server keeps
+	kept     string // for what a server keeps
+	servers  map[string]*nettest.Server
 }
 
 // New makes the network. examples is the folder docs/examples.
 func New(t *testing.T, examples string) *Site {
 	t.Helper()
 	needs.Program(t, "unshare", "util-linux")
-	s := &Site{Net: nettest.Far(t), t: t, srv: t.TempDir(), examples: filepath.Join(t.TempDir(), "examples"), state: t.TempDir()}
+	s := &Site{
+		Net: nettest.Far(t), t: t, srv: t.TempDir(), examples: filepath.Join(t.TempDir(), "examples"), kept: t.TempDir(),
+		servers: map[string]*nettest.Server{},
+	}
 	// A checkout below /srv could not be seen otherwise.
 	if err := os.CopyFS(s.examples, os.DirFS(examples)); err != nil {
 		t.Fatal(err)
@@ -52,30 +54,68 @@ func New(t *testing.T, examples string) *Site {
 	return s
 }
 
-// Example is the file of an example.
-func (s *Site) Example(name string) string { return filepath.Join(s.examples, name) }
+// Use does with examples what a person does with them, in this order: a script install.sh is run, any other file is the configuration with
+// which its program is started. They are named by their paths below docs/examples.
+func (s *Site) Use(examples ...string) {
+	s.t.Helper()
+	for _, example := range examples {
+		folder, file := path.Dir(example), path.Base(example)
+		switch start := starters()[folder]; {
+		case file == "install.sh":
+			s.install(folder)
+		case start == nil:
+			s.t.Fatalf("use %s: no program is known for the folder", example)
+		default:
+			s.servers[example] = start(s, example)
+		}
+	}
+}
+
+// Server is the program that Use has started with the example.
+func (s *Site) Server(example string) *nettest.Server {
+	s.t.Helper()
+	server, ok := s.servers[example]
+	if !ok {
+		s.t.Fatalf("no server was started with %s", example)
+	}
+	return server
+}
 
 // Path is a file of the server, named by its path below /srv/tftpboot.
 func (s *Site) Path(name string) string { return filepath.Join(s.srv, "tftpboot", name) }
 
+// Srv is a file of the server, named by its path below /srv.
+func (s *Site) Srv(name string) string { return filepath.Join(s.srv, name) }
+
 // Put copies a file to a path below /srv/tftpboot. All may read it.
 func (s *Site) Put(file, path string) {
 	s.t.Helper()
-	content, err := os.ReadFile(file)
+	from, err := os.Open(file)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Write(content, path)
+	defer from.Close()
+	s.write(from, path)
 }
 
 // Write makes a file below /srv/tftpboot.
 func (s *Site) Write(content []byte, path string) {
 	s.t.Helper()
+	s.write(bytes.NewReader(content), path)
+}
+
+func (s *Site) write(content io.Reader, path string) {
+	s.t.Helper()
 	file := s.Path(path)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	if err := os.WriteFile(file, content, 0o644); err != nil {
+	to, err := os.Create(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, err = io.Copy(to, content)
+	if err := errors.Join(err, to.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -85,30 +125,49 @@ type source struct{ file, debian string }
 
 // sources are what the scripts need, by example.
 func sources() map[string][]source {
+	pxelinux := []source{{"/usr/lib/PXELINUX/pxelinux.0", "pxelinux"}, {"/usr/lib/syslinux/modules/bios/ldlinux.c32", "syslinux-common"}}
 	return map[string][]source{
-		"pxelinux": {{"/usr/lib/PXELINUX/pxelinux.0", "pxelinux"}, {"/usr/lib/syslinux/modules/bios/ldlinux.c32", "syslinux-common"}},
+		"pxelinux": pxelinux,
+		"kiwi":     pxelinux,
 		"grub": {
 			{"/usr/bin/grub-mknetdir", "grub-common"}, {"/usr/lib/grub/i386-pc", "grub-pc-bin"}, {"/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin"},
 		},
 		"secureboot": {
 			{"/usr/lib/shim/shimx64.efi.signed", "shim-signed"}, {"/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grub-efi-amd64-signed"},
 		},
-		"ipxe": {{"/usr/lib/ipxe/ipxe.efi", "ipxe"}, {"/usr/bin/cpio", "cpio"}},
+		"ipxe":  {{"/usr/lib/ipxe/ipxe.efi", "ipxe"}, {"/usr/bin/cpio", "cpio"}},
+		"nginx": {{"/usr/bin/openssl", "openssl"}},
 	}
 }
 
-// Install runs the script install.sh of an example, as a person does.
-func (s *Site) Install(example string) {
+// install runs the script install.sh of a folder of the examples, as a person does.
+func (s *Site) install(folder string) {
 	s.t.Helper()
-	for _, need := range sources()[example] {
+	for _, need := range sources()[folder] {
 		_, err := os.Stat(need.file)
 		needs.That(s.t, err == nil, need.file+" (Debian: "+need.debian+")")
 	}
-	words := s.inside("sh", s.Example(example+"/install.sh"))
+	words := s.inside("sh", s.file(folder+"/install.sh"))
 	out, err := exec.CommandContext(s.t.Context(), words[0], words[1:]...).CombinedOutput()
 	if err != nil {
-		s.t.Fatalf("install %s: %v\n%s", example, err, out)
+		s.t.Fatalf("install %s: %v\n%s", folder, err, out)
 	}
+}
+
+// file is where an example's copy is.
+func (s *Site) file(example string) string { return filepath.Join(s.examples, example) }
+
+// state is a file in the folder for what servers keep.
+func (s *Site) state(name string) string { return filepath.Join(s.kept, name) }
+
+// config writes a file into that folder.
+func (s *Site) config(name, text string) string {
+	s.t.Helper()
+	file := s.state(name)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
 }
 
 // inside is a command where /srv is the site's.
@@ -121,76 +180,4 @@ func (s *Site) serve(ready, program, debian string, args ...string) *nettest.Ser
 	s.t.Helper()
 	words := s.inside(append([]string{needs.Program(s.t, program, debian)}, args...)...)
 	return s.Start(ready, words[0], "util-linux", words[1:]...)
-}
-
-// Dnsmasq starts dnsmasq with the configuration docs/examples/dnsmasq/<example>.
-func (s *Site) Dnsmasq(example string) *nettest.Server {
-	s.t.Helper()
-	return s.serve("started, version", "dnsmasq", "dnsmasq-base", "--conf-file="+s.Example("dnsmasq/"+example),
-		"--keep-in-foreground", "--log-facility=-", "--pid-file=", "--dhcp-leasefile="+filepath.Join(s.state, example+".leases"))
-}
-
-// FTP starts vsftpd with the example's configuration.
-func (s *Site) FTP() *nettest.Server {
-	s.t.Helper()
-	const empty = "/var/run/vsftpd/empty" // made by Debian's start script
-	if err := os.MkdirAll(empty, 0o755); err != nil {
-		s.t.Fatal(err)
-	}
-	server := s.serve("^started$", "vsftpd", "vsftpd", s.Example("vsftpd/vsftpd.conf"))
-	s.answers(Address + ":21")
-	return server
-}
-
-// nginxConfig is what Debian's nginx.conf comes down to; the arguments are the folder for what it keeps and the example's file.
-const nginxConfig = `daemon off;
-master_process off;
-user root;
-pid %[1]s/nginx.pid;
-error_log stderr notice;
-events {}
-http {
-	access_log /dev/stderr;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/proxy;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	include %[2]s;
-}
-`
-
-// HTTP starts nginx with the configuration docs/examples/nginx/<example>.
-func (s *Site) HTTP(example string) *nettest.Server {
-	s.t.Helper()
-	file := filepath.Join(s.state, example)
-	if err := os.WriteFile(file, fmt.Appendf(nil, nginxConfig, s.state, s.Example("nginx/"+example)), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
-	return s.serve(`using the ".*" event method`, "nginx", "nginx-light", "-c", file, "-e", "stderr")
-}
-
-// answers waits until an address takes connections.
-func (s *Site) answers(address string) {
-	s.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(startTime); ; {
-		var err error
-		s.Far(func() error {
-			var c net.Conn
-			if c, err = net.Dial("tcp", address); err == nil {
-				return c.Close()
-			}
-			return nil
-		})
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.t.Fatalf("nobody answers at %s after %v: %v", address, startTime, err)
-		}
-	}
 }
