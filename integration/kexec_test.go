@@ -43,13 +43,14 @@ type twoKernels struct{ pair, iso string }
 func bootOther(t *testing.T, words string, changes ...func(*qemu.Config)) (*machine, twoKernels) {
 	t.Helper()
 	notShort(t)
+	other, err := qemu.OtherKernel()
+	needs.That(t, err == nil, fmt.Sprintf("a second kernel (%v)", err))
 	dir, err := otherPair()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ours, err := qemu.HostKernel()
-	other, otherErr := qemu.OtherKernel()
-	if err := errors.Join(err, otherErr); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	changes = append([]func(*qemu.Config){func(c *qemu.Config) {
@@ -266,6 +267,9 @@ func TestKexecBroken(t *testing.T) {
 	}
 }
 
+// onCloudDisk attaches the file as a disk that the kernels of clouds have a driver for.
+func onCloudDisk(file string) func(*qemu.Config) { return withDisk(qemu.Disk{File: file, Bus: qemu.Virtio}) }
+
 // A disk is deployed under the image's own kernel, which a later boot without a network takes from the disk.
 func TestKexecDisk(t *testing.T) {
 	full(t)
@@ -274,17 +278,17 @@ func TestKexecDisk(t *testing.T) {
 	s := webserver.New(t, nil)
 	s.File("/live.iso", file)
 	disk := blankDisk(t, smallDisk)
-	words := persistent + "/dev/sda " + another + " root=live:" + s.URL + "/live.iso "
-	want := lies{iso: "/dev/sda1", layer: "/dev/sda3", fileSystem: "ext4"}
+	words := persistent + "/dev/vda " + another + " root=live:" + s.URL + "/live.iso "
+	want := lies{iso: "/dev/vda1", layer: "/dev/vda3", fileSystem: "ext4"}
 
-	first, k := bootOther(t, words+keep("first"), named("first"), onDisk(disk))
+	first, k := bootOther(t, words+keep("first"), named("first"), onCloudDisk(disk))
 	first.see(kexeced(k), anyFailure(), handedOver())
 	f := first.facts()
 	checkPersistent(t, f, want, "")
 	checkKexec(t, f, k)
 	first.exits("guest-shutdown")
 
-	second, _ := bootOther(t, words, named("second"), onDisk(disk), noCard)
+	second, _ := bootOther(t, words, named("second"), onCloudDisk(disk), noCard)
 	second.see(kexeced(k), anyFailure(), handedOver())
 	f = second.facts()
 	checkPersistent(t, f, want, "first\n")
@@ -299,9 +303,9 @@ func TestKexecDiskNoRanges(t *testing.T) {
 	file := isoWithKernel(t, liveiso.RootfsImage)
 	s := webserver.New(t, nil)
 	s.Whole(t, "/live.iso", file)
-	m, k := bootOther(t, persistent+"/dev/sda "+another+" root=live:"+s.URL+"/live.iso", onDisk(blankDisk(t, smallDisk)))
+	m, k := bootOther(t, persistent+"/dev/vda "+another+" root=live:"+s.URL+"/live.iso", onCloudDisk(blankDisk(t, smallDisk)))
 	f := m.facts()
-	checkPersistent(t, f, lies{iso: "/dev/sda1", layer: "/dev/sda3", fileSystem: "ext4"}, "")
+	checkPersistent(t, f, lies{iso: "/dev/vda1", layer: "/dev/vda3", fileSystem: "ext4"}, "")
 	checkKexec(t, f, k)
 	info, err := os.Stat(file)
 	if err != nil {
@@ -374,6 +378,8 @@ func TestKexecKIWI(t *testing.T) {
 	}
 	s := webserver.New(t, nil)
 	s.File("/live.iso", file)
+	_, err = qemu.OtherKernel()
+	needs.That(t, err == nil, fmt.Sprintf("a second kernel (%v)", err))
 	dir, err := otherPair()
 	if err != nil {
 		t.Fatal(err)

@@ -21,10 +21,11 @@ const (
 // Ranges is an image at a server that is read at any offset, part by part. All of its methods may be called at the same time.
 //
 // What goes wrong is tried again as in a Stream: at the same server or at a mirror that has the same file, behind the bytes that have
-// arrived. Bytes of two files are never mixed: each answer must have the size and the strong validator of the first, see Environment.Verifies.
+// arrived. Bytes of two files are never mixed: each answer must have the size and the strong validator of the first, see
+// Environment.Verifies.
 //
-// Nothing is verified beyond that: digest and signature are of a whole image. Who uses parts of it before the whole has arrived verifies them by
-// other means, where they must be, and tells Distrust of those that are wrong.
+// Nothing is verified beyond that: digest and signature are of a whole image. Who uses parts of it before the whole has arrived verifies
+// them by other means, where they must be, and tells Distrust of those that are wrong.
 type Ranges struct {
 	// URL is where the image was found, after redirects.
 	URL URL
@@ -83,9 +84,9 @@ func (e *NoRangesError) Unwrap() error { return e.Err }
 // Permanent is true: it is how the server works.
 func (*NoRangesError) Permanent() bool { return true }
 
-// OpenRanges asks for the image, and returns when its parts can be read. Its error is a *NoRangesError if it can be had, but not by parts: the
-// protocol or the server has no ranges, nothing tells its size, or one of its versions from another, or Environment.Decompress finds that it is
-// compressed. It is a *SourceError if no server has it.
+// OpenRanges asks for the image, and returns when its parts can be read. Its error is a *NoRangesError if it can be had, but not by parts:
+// the protocol or the server has no ranges, nothing tells its size, or one of its versions from another, or Environment.Decompress finds
+// that it is compressed. It is a *SourceError if no server has it.
 //
 // The context bounds all reading. Options.MaxTime, Retry and RetryMaxTime are of each read, where a Stream has them for the whole.
 // Source.Connections of 0 means DefaultRanges; a server that wants fewer gets fewer.
@@ -126,8 +127,8 @@ func (r *Ranges) open() error {
 	return r.plain()
 }
 
-// ReadAt implements io.ReaderAt. It waits for as long as there is hope for the bytes. An error that is not a *ChangedError, and not the end of
-// the context or of the Ranges, need not be the last word: the servers may answer another read.
+// ReadAt implements io.ReaderAt. It waits for as long as there is hope for the bytes. An error that is not a *ChangedError, and not the end
+// of the context or of the Ranges, need not be the last word: the servers may answer another read.
 func (r *Ranges) ReadAt(p []byte, offset int64) (int, error) {
 	return r.ReadAtContext(r.ctx, p, offset)
 }
@@ -158,8 +159,8 @@ func (r *Ranges) ReadAtContext(ctx context.Context, p []byte, offset int64) (int
 	return n, end
 }
 
-// Received returns how many bytes of the image have travelled, those included that were not used in the end. What an FTP server sends behind a
-// part before it notices that nobody reads on is not among them.
+// Received returns how many bytes of the image have travelled, those included that were not used in the end. What an FTP server sends
+// behind a part before it notices that nobody reads on is not among them.
 func (r *Ranges) Received() int64 { return r.received.Load() }
 
 // errRangesClosed is what a read gets after Close.

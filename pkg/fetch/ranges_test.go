@@ -29,7 +29,8 @@ func checkRead(t *testing.T, r *Ranges, data []byte, offset, length int) {
 	t.Helper()
 	p := make([]byte, length)
 	n, err := r.ReadAt(p, int64(offset))
-	if want := data[min(offset, len(data)):min(offset+length, len(data))]; !bytes.Equal(p[:n], want) || err != nil && (err != io.EOF || len(want) == length) {
+	want := data[min(offset, len(data)):min(offset+length, len(data))]
+	if !bytes.Equal(p[:n], want) || err != nil && (err != io.EOF || len(want) == length) {
 		t.Errorf("ReadAt(%d bytes, %d) = %d, %v, want %d of the image", length, offset, n, err, len(want))
 	}
 }
@@ -243,7 +244,8 @@ func TestRangesChanged(t *testing.T) {
 	}
 }
 
-// TestRangesNeverWrong: whatever goes wrong, for several readers at once, what is read is of the file that was there first, or there is an error.
+// TestRangesNeverWrong: whatever goes wrong, for several readers at once, what is read is of the file that was there first, or there is an
+// error.
 func TestRangesNeverWrong(t *testing.T) {
 	files := []fetchtest.File{strong, dated, changed, longer, {Data: noise(9, 300_000), ETag: `"short"`}}
 	var right, wrong int

@@ -7,8 +7,9 @@ import (
 	"io/fs"
 )
 
-// Digest returns the digest of the whole image: that of the source, or the one that lies beside the image, whose signature is verified where
-// the source asks for it, as a Stream would. The zero Digest says that none is known. What it belongs to is not compared with anything.
+// Digest returns the digest of the whole image: that of the source, or the one that lies beside the image, whose signature is verified
+// where the source asks for it, as a Stream would. The zero Digest says that none is known. What it belongs to is not compared with
+// anything.
 func (r *Ranges) Digest(ctx context.Context) (Digest, error) {
 	if r.source.Digest != (Digest{}) && r.source.Signature == nil {
 		return r.source.Digest, nil
@@ -21,8 +22,8 @@ func (r *Ranges) Digest(ctx context.Context) (Digest, error) {
 	return found, err
 }
 
-// Beside returns the file whose name is that of the image and suffix, which may have up to limit bytes. Its error is fs.ErrNotExist if there is
-// none. Where the file is to be signed, and the source has a Signature, that is verified, too.
+// Beside returns the file whose name is that of the image and suffix, which may have up to limit bytes. Its error is fs.ErrNotExist if
+// there is none. Where the file is to be signed, and the source has a Signature, that is verified, too.
 func (r *Ranges) Beside(ctx context.Context, suffix string, limit int64, signed bool) ([]byte, error) {
 	var data []byte
 	err := r.ask(ctx, func(t *reading, m *mirror) error {

@@ -67,8 +67,9 @@ func (p *place) heard() bool {
 	return slices.ContainsFunc(p.lines, func(l *line) bool { return l.busy && l.heard })
 }
 
-// idle returns a line for the bytes at offset, nil if a new one is better. One that was read up to there has them on their way already, where the
-// protocol sends all that follows; for the same reason another one is only taken away from its place if there are as many as may be.
+// idle returns a line for the bytes at offset, nil if a new one is better. One that was read up to there has them on their way already,
+// where the protocol sends all that follows; for the same reason another one is only taken away from its place if there are as many as may
+// be.
 func (p *place) idle(offset int64, may int) *line {
 	var best *line
 	for _, l := range p.lines {
@@ -179,8 +180,8 @@ func serverOf(address string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// An otherFileError says that a server gave something else than the image, which does not mean that the image was changed: it may be another
-// server, or a page in the place of the file.
+// An otherFileError says that a server gave something else than the image, which does not mean that the image was changed: it may be
+// another server, or a page in the place of the file.
 type otherFileError struct{ what string }
 
 func (e *otherFileError) Error() string   { return "this is not the file that is being read: " + e.what }

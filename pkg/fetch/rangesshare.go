@@ -72,8 +72,8 @@ func (r *Ranges) end(t *reading) {
 	r.readers.Done()
 }
 
-// agree waits while another reading finds out whether servers are back, and takes over what others know of the servers. It waits no longer than
-// the other one does between two attempts: what ails that may be its own.
+// agree waits while another reading finds out whether servers are back, and takes over what others know of the servers. It waits no longer
+// than the other one does between two attempts: what ails that may be its own.
 func (r *Ranges) agree(t *reading) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -206,7 +206,8 @@ func (r *Ranges) turn(p *place, offset int64, cause error) Event {
 // index returns the number of a place.
 func (r *Ranges) index(p *place) int { return slices.Index(r.places, p) }
 
-// Distrust says that what was read of these bytes was wrong. The next read goes to another mirror, where there is one that may have the image.
+// Distrust says that what was read of these bytes was wrong. The next read goes to another mirror, where there is one that may have the
+// image.
 func (r *Ranges) Distrust(offset, length int64, cause error) {
 	event := r.distrust(offset, length, cause)
 	if event != nil {

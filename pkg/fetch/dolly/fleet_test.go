@@ -28,7 +28,7 @@ func TestFleet(t *testing.T) {
 	}
 	rate, size, counts := "100mbit", 8<<20, []int{1, 4}
 	if os.Getenv("LIVEBOOT_TEST") == "full" {
-		rate, size, counts = "200mbit", 64<<20, []int{1, 2, 4, 8, 16}
+		rate, size, counts = "50mbit", 16<<20, []int{1, 2, 4, 8, 16}
 	}
 	nettest.Run(t, func(t *testing.T, near *nettest.Net) {
 		last := counts[len(counts)-1]

@@ -87,8 +87,26 @@ func (h *hall) dial(i int) func(context.Context, string, string) (net.Conn, erro
 			conn, err = new(net.Dialer).DialContext(ctx, network, address)
 			return nil
 		})
+		if err == nil && strings.HasSuffix(address, ":"+strconv.Itoa(ring.ControlPort)) {
+			conn = record(h.t, conn)
+		}
 		return conn, err
 	}
+}
+
+// recordVariable is an environment variable that names a folder in which TestPrograms writes down what was said on the control connections
+// between a program and ours, for TestTranscripts.
+const recordVariable = "LIVEBOOT_RECORD"
+
+// record writes down what goes over a control connection, if that is asked for.
+func record(t *testing.T, conn net.Conn) net.Conn {
+	dir, file := os.Getenv(recordVariable), transcriptOf(t.Name())
+	if dir == "" || file == "" {
+		return conn
+	}
+	r := &recorder{Conn: conn, file: filepath.Join(dir, file)}
+	t.Cleanup(r.save)
+	return r
 }
 
 // start starts our node on machine i.
@@ -101,6 +119,9 @@ func (h *hall) start(i int, password string) *machine {
 				listener, err = new(net.ListenConfig).Listen(ctx, "tcp4", ":"+strconv.Itoa(port))
 				return nil
 			})
+			if port == ring.ControlPort && err == nil {
+				listener = &recording{listener, h.t}
+			}
 			return listener, err
 		}
 		o.Identity = func() (dolly.Identity, error) { return dolly.Identity{Name: "somebody"}, nil }
@@ -152,6 +173,7 @@ func TestPrograms(t *testing.T) {
 			{"program, programs between ours", "popo", ""},
 			{"ours, programs between ours", "oopo", ""},
 			{"sixteen, mixed", "popopopopopopopop", ""},
+			{"password, program serves one of ours", "po", "hush"},
 			{"password, program serves ours", "poo", "hush"},
 			{"password, we serve programs", "opp", "hush"},
 			{"password, mixed", "popopo", "hush"},
@@ -169,7 +191,7 @@ func TestPrograms(t *testing.T) {
 func mixed(t *testing.T, near *nettest.Net, p program, letters, password string) {
 	nodes := len(letters) - 1
 	h := newHall(t, near, nodes)
-	image := noise(8<<20 + 5)
+	image := noise(transcribed)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "image")
 	if err := os.WriteFile(file, image, 0o600); err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
-// patient is how long a transfer may rest and be read on. After it the server is asked first whether the file is still the same: it may send what
-// somebody has written into the file meanwhile.
+// patient is how long a transfer may rest and be read on. After it the server is asked first whether the file is still the same: it may
+// send what somebody has written into the file meanwhile.
 const patient = 10 * time.Second
 
-// A reader is a login that is kept, with the transfer that was read last. A server sends all that follows an offset, so that what is asked for next is
-// best what comes next: that is read on, without a word to the server. Anything else ends the transfer and begins another.
+// A reader is a login that is kept, with the transfer that was read last. A server sends all that follows an offset, so that what is asked
+// for next is best what comes next: that is read on, without a word to the server. Anything else ends the transfer and begins another.
 type reader struct {
 	file     *File
 	control  *session  // nil if there is none

@@ -202,7 +202,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestSessionChanged: the file is another one, or the server cannot begin in its middle: what is read is not what was asked for, and says so.
+// TestSessionChanged: the file is another one, or the server cannot begin in its middle: what is read is not what was asked for, and says
+// so.
 func TestSessionChanged(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
