@@ -268,7 +268,9 @@ func TestKexecBroken(t *testing.T) {
 }
 
 // onCloudDisk attaches the file as a disk that the kernels of clouds have a driver for.
-func onCloudDisk(file string) func(*qemu.Config) { return withDisk(qemu.Disk{File: file, Bus: qemu.Virtio}) }
+func onCloudDisk(file string) func(*qemu.Config) {
+	return withDisk(qemu.Disk{File: file, Bus: qemu.Virtio})
+}
 
 // A disk is deployed under the image's own kernel, which a later boot without a network takes from the disk.
 func TestKexecDisk(t *testing.T) {
