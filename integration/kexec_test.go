@@ -206,6 +206,18 @@ func TestKexecNot(t *testing.T) {
 		m.hasSaid(warned(`no modules for the running kernel ` + regexp.QuoteMeta(k.pair) + `, only for ` + regexp.QuoteMeta(k.iso)))
 		m.hasSaid(switched(`.*could not be looked at before the download: the server sends the whole of it only`))
 	})
+	t.Run("locked down", func(t *testing.T) {
+		t.Parallel()
+		m, _ := bootOther(t, "ip=dhcp lockdown=integrity root=live:"+nginx(t, file, nil))
+		checkLive(t, m.facts(), liveiso.RootfsImage)
+		m.hasSaid(warned(`the running kernel is locked down.*; going on with the running kernel`))
+		m.hasSaid(switched(`the image's own kernel could not be started`))
+	})
+	t.Run("locked down, and demanded", func(t *testing.T) {
+		t.Parallel()
+		m, _ := bootOther(t, "ip=dhcp lockdown=integrity rd.liveboot.handoff=kexec root=live:"+nginx(t, file, nil))
+		m.fails(handoff, `the running kernel is locked down`)
+	})
 	t.Run("digest given", func(t *testing.T) {
 		t.Parallel()
 		m, k := bootOther(t, "ip=dhcp root=live:"+nginx(t, file, nil)+"#sha256="+digestOf(t, file))
@@ -298,14 +310,14 @@ func TestKexecDisk(t *testing.T) {
 	second.exits("guest-shutdown")
 }
 
-// A server without ranges gives the image to the disk, and the kernel is taken from there.
+// A server without ranges gives the image to the disk, and the kernel is taken from there. What was reset stays as it is then.
 func TestKexecDiskNoRanges(t *testing.T) {
 	full(t)
 	t.Parallel()
 	file := isoWithKernel(t, liveiso.RootfsImage)
 	s := webserver.New(t, nil)
 	s.Whole(t, "/live.iso", file)
-	m, k := bootOther(t, persistent+"/dev/vda "+another+" root=live:"+s.URL+"/live.iso", onCloudDisk(blankDisk(t, smallDisk)))
+	m, k := bootOther(t, persistent+"/dev/vda rd.kiwi.live.reset "+another+" root=live:"+s.URL+"/live.iso", onCloudDisk(blankDisk(t, smallDisk)))
 	f := m.facts()
 	checkPersistent(t, f, lies{iso: "/dev/vda1", layer: "/dev/vda3", fileSystem: "ext4"}, "")
 	checkKexec(t, f, k)

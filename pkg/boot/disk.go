@@ -95,7 +95,8 @@ func (e *ForeignDiskError) Error() string {
 
 // decide waits for the disk of the plan, and decides what is to be done with it.
 func (b *run) decide(ctx context.Context) (inspected, string, error) {
-	reset := b.plan.Target.Reset
+	// A reset that the kernel before this one has carried out is not one to carry out again.
+	reset := b.plan.Target.Reset && !b.previous.Deployed
 	d, err := b.waitForDisk(ctx, b.plan.Target.Device)
 	if err != nil {
 		return inspected{}, "", err
@@ -257,6 +258,7 @@ func (b *run) deploy(ctx context.Context, d disk.Device) (*handoff.Ready, error)
 	}
 	_, err = stage(ctx, b, plan.Target, func(ctx context.Context) (struct{}, string, error) {
 		what, err := b.finish(ctx, writer, job, d, image)
+		b.deployed = err == nil
 		return struct{}{}, what, err
 	})
 	return nil, err

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/blockcache"
@@ -18,11 +22,34 @@ import (
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
-// pieces is an image that can be read here and there, before it is downloaded or where it lies.
+// pieces is an image that is read here and there, before it is downloaded or where it lies.
 type pieces struct {
 	io.ReaderAt
-	// received returns how many bytes travelled, for the progress.
+	// received returns how many bytes travelled so far; nil where none do.
 	received func() int64
+
+	mu     sync.Mutex
+	failed error
+}
+
+// ReadAt implements io.ReaderAt, and notes what did not work: it is no fault of the image.
+func (p *pieces) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := p.ReaderAt.ReadAt(b, offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.mu.Lock()
+		if p.failed == nil {
+			p.failed = err
+		}
+		p.mu.Unlock()
+	}
+	return n, err
+}
+
+// failure is what did not work, nil for nothing.
+func (p *pieces) failure() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
 }
 
 // A KernelError says why the image's own kernel cannot be started.
@@ -47,7 +74,8 @@ func (e *KernelError) Unwrap() error { return e.err }
 var errUnverified = errors.New("an image whose digest or signature is demanded has to be verified as a whole before anything in it is started")
 
 // kernelFromServer starts the image's own kernel before the image is downloaded, where that is wanted and the server serves ranges. It returns
-// nil where the running kernel stays, for now.
+// nil where the running kernel stays, for now. A server that cannot be read this way may be read from its first byte to its last: what is really wrong
+// with it the download tells.
 func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 	if b.kernelSettled() {
 		return nil, nil
@@ -60,19 +88,28 @@ func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 		return nil, &StageError{plan.Fetch, err}
 	}
 	if source.Signature != nil || source.Digest != (fetch.Digest{}) {
-		return nil, b.stay(errUnverified)
+		return nil, staged(plan.Handoff, b.stay(errUnverified))
+	}
+	if source.RetryMaxTime == 0 {
+		source.RetryMaxTime = lookPatience
 	}
 	image, err := fetch.OpenRanges(ctx, source, fetch.Environment{Roots: b.Root, Report: b.tellFetch, Decompress: b.decompress})
 	var none *fetch.NoRangesError
 	switch {
+	case ctx.Err() != nil:
+		return nil, &StageError{plan.Fetch, context.Cause(ctx)}
 	case errors.As(err, &none):
-		return nil, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %s", none.Reason))
+		return nil, staged(plan.Handoff, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %s", none.Reason)))
 	case err != nil:
-		return nil, &StageError{plan.Fetch, err}
+		return nil, staged(plan.Handoff, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %w", err)))
 	}
 	defer image.Close()
-	return b.ownKernel(ctx, pieces{blockcache.New(image, image.Size, blockcache.Options{}), image.Received})
+	return b.ownKernel(ctx, &pieces{ReaderAt: blockcache.New(image, image.Size, blockcache.Options{}), received: image.Received})
 }
+
+// lookPatience is how long a server is tried that does not let the image be read here and there, where the line says nothing about that. It is
+// for each read.
+const lookPatience = 2 * time.Minute
 
 // kernelOn starts the kernel of the image on a device.
 func (b *run) kernelOn(ctx context.Context, device string) (*handoff.Ready, error) {
@@ -84,7 +121,7 @@ func (b *run) kernelOn(ctx context.Context, device string) (*handoff.Ready, erro
 		return nil, &StageError{plan.Handoff, err}
 	}
 	defer f.Close()
-	return b.ownKernel(ctx, pieces{f, nil})
+	return b.ownKernel(ctx, &pieces{ReaderAt: f})
 }
 
 // kernelSettled reports whether nothing is left to find out about the kernel.
@@ -106,42 +143,79 @@ func (b *run) settle(why string) { b.stays, b.settled = why, true }
 func (b *run) stay(why error) error {
 	b.stays = why.Error()
 	if b.plan.Handoff.Way == handoff.KexecAlways && b.plan.Target.Device == target.RAMDisk && !b.plan.Local.There() {
-		return &StageError{plan.Handoff, &KernelError{"", why}}
+		return &KernelError{"", why}
 	}
 	return nil
 }
 
 // ownKernel finds out whether the live system needs the image's own kernel, and if so makes it ready to be started.
-func (b *run) ownKernel(ctx context.Context, image pieces) (*handoff.Ready, error) {
-	kernel, err := isokernel.Find(image, runtime.GOARCH)
-	always := b.plan.Handoff.Way == handoff.KexecAlways
-	switch {
-	case err == nil && kernel.Info.Release == b.Release && !always:
-		b.settle("the running kernel is the image's own")
-		return nil, nil
-	case !always && errors.Is(err, isokernel.ErrNoKernel):
-		b.settle("the image has no kernel of its own")
-		return nil, nil
+func (b *run) ownKernel(ctx context.Context, image *pieces) (*handoff.Ready, error) {
+	next, err := b.judge(image)
+	if failed := image.failure(); failed != nil {
+		return nil, staged(plan.Handoff, b.unread(ctx, image, failed))
 	}
-	why := "it was asked for (rd.liveboot.handoff=kexec), in place of the running " + b.Release
-	if !always {
+	if err != nil || next == nil {
+		return nil, err
+	}
+	return stage(ctx, b, plan.Handoff, func(ctx context.Context) (*handoff.Ready, string, error) {
+		err := b.loadKernel(ctx, image, next)
+		failed := image.failure()
+		switch {
+		case failed != nil:
+			return nil, "", b.unread(ctx, image, failed)
+		case err != nil:
+			debug.FreeOSMemory() // what follows measures what is available
+			return nil, "", b.fallBack(&KernelError{next.kernel.Image.Path, err})
+		}
+		what := fmt.Sprintf("kexec into Linux %s of the image: %s", next.kernel.Info.Release, next.why)
+		return &handoff.Ready{Kexec: true}, what, nil
+	})
+}
+
+// unread goes on with the running kernel where the image could not be read: what is wrong with its server or its disk shows next.
+func (b *run) unread(ctx context.Context, image *pieces, cause error) error {
+	b.settled = false // by what was made of the failure
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case image.received == nil && b.plan.Handoff.Way == handoff.KexecAlways:
+		return cause
+	}
+	b.ui.Warnf("look for the image's own kernel: %v", cause)
+	return b.stay(errors.New("the image could not be read to look for its own kernel"))
+}
+
+// another is a kernel that is to be started.
+type another struct {
+	kernel *isokernel.Kernel
+	why    string
+	// root of the live system, nil if it was not opened.
+	root fs.FS
+}
+
+// judge decides about the image's own kernel; it returns nil where the running one stays.
+func (b *run) judge(image *pieces) (*another, error) {
+	kernel, err := isokernel.Find(image, runtime.GOARCH)
+	next := &another{kernel: kernel, why: "it was asked for (rd.liveboot.handoff=kexec), in place of the running " + b.Release}
+	if b.plan.Handoff.Way != handoff.KexecAlways {
+		switch {
+		case err == nil && kernel.Info.Release == b.Release:
+			b.settle("the running kernel is the image's own")
+			return nil, nil
+		case errors.Is(err, isokernel.ErrNoKernel):
+			b.settle("the image has no kernel of its own")
+			return nil, nil
+		}
 		var needed bool
-		if why, needed = b.needsOwnKernel(image); !needed {
-			b.settle(why)
+		if needed, next.why, next.root = b.needsOwnKernel(image); !needed {
+			b.settle(next.why)
 			return nil, nil
 		}
 	}
 	if err != nil {
 		return nil, &StageError{plan.Handoff, &KernelError{kernelPath(kernel), err}}
 	}
-	ready, err := stage(ctx, b, plan.Handoff, func(ctx context.Context) (*handoff.Ready, string, error) {
-		if err := b.loadKernel(ctx, image, kernel, why); err != nil {
-			return nil, "", b.fallBack(&KernelError{kernel.Image.Path, err})
-		}
-		what := fmt.Sprintf("kexec into Linux %s of the image: %s", kernel.Info.Release, why)
-		return &handoff.Ready{Kexec: true}, what, nil
-	})
-	return ready, err
+	return next, nil
 }
 
 // kernelPath is that of a kernel that may not have been found.
@@ -154,29 +228,30 @@ func kernelPath(k *isokernel.Kernel) string {
 
 // needsOwnKernel reports whether the live system has modules, and none for the running kernel; and why, or why not. What cannot be read without
 // being mounted is thought to have them for its own kernel. What is damaged the boot finds out when it mounts it.
-func (b *run) needsOwnKernel(image pieces) (why string, needed bool) {
-	versions, _, err := isokernel.RootModules(image, b.plan.Live)
+func (b *run) needsOwnKernel(image *pieces) (needed bool, why string, root fs.FS) {
+	versions, root, err := isokernel.RootModules(image, b.plan.Live)
 	var unreadable *isokernel.UnreadableError
 	switch {
 	case errors.As(err, &unreadable):
-		return fmt.Sprintf("the live system cannot be looked at (%v), and has hardly modules for the running %s", err, b.Release), true
+		return true, fmt.Sprintf("the live system cannot be looked at (%v), and has hardly modules for the running %s", err, b.Release), nil
 	case err != nil:
-		return fmt.Sprintf("the live system could not be looked at: %v", err), false
+		return false, fmt.Sprintf("the live system could not be looked at: %v", err), nil
 	case len(versions) == 0:
-		return "the live system has no modules", false
+		return false, "the live system has no modules", nil
 	case slices.Contains(versions, b.Release):
-		return "the live system has modules for the running kernel", false
+		return false, "the live system has modules for the running kernel", nil
 	}
-	return fmt.Sprintf("the live system has modules for %s, none for the running %s", strings.Join(versions, ", "), b.Release), true
+	return true, fmt.Sprintf("the live system has modules for %s, none for the running %s", strings.Join(versions, ", "), b.Release), root
 }
 
 // fallBack lets the boot go on with the running kernel where the other cannot be started for a reason that is not its own, and nobody demanded it.
 func (b *run) fallBack(err error) error {
 	var load *kexec.LoadError
 	var missing *isokernel.MissingError
-	refused := errors.As(err, &load) && (load.Refused() || load.Reason == kexec.Unsupported || load.Reason == kexec.Memory)
 	var memory *KexecMemoryError
-	if b.plan.Handoff.Way == handoff.KexecAlways || !refused && !errors.As(err, &missing) && !errors.As(err, &memory) {
+	possible := errors.As(err, &missing) || errors.As(err, &memory) ||
+		errors.As(err, &load) && (load.Refused() || slices.Contains([]kexec.Reason{kexec.Unsupported, kexec.Memory, kexec.CommandLine}, load.Reason))
+	if b.plan.Handoff.Way == handoff.KexecAlways || !possible {
 		return err
 	}
 	b.ui.Warnf("%v; going on with the running kernel", err)
@@ -185,26 +260,30 @@ func (b *run) fallBack(err error) error {
 }
 
 // loadKernel loads the kernel with an initramfs made of this one and the kernel's modules.
-func (b *run) loadKernel(ctx context.Context, image pieces, kernel *isokernel.Kernel, why string) error {
-	b.ui.Debugf("handoff: getting Linux %s (%s) out of the image: %s", kernel.Info.Release, kernel.Image.Path, why)
-	taken, err := b.nextModules(ctx, image, kernel)
-	if err != nil {
+func (b *run) loadKernel(ctx context.Context, image *pieces, next *another) error {
+	kernel := next.kernel
+	b.ui.Debugf("handoff: getting Linux %s (%s) out of the image: %s", kernel.Info.Release, kernel.Image.Path, next.why)
+	packed := kernel.Image.Size
+	for _, i := range kernel.Initrds {
+		packed += i.Size
+	}
+	if err := b.fitsKexec(packed); err != nil {
 		return err
 	}
-	var received int64
-	if image.received != nil {
-		received = image.received()
-	}
-	initrd, err := b.nextInitramfs(ctx, kernel, taken, why, received)
-	if err != nil {
-		return err
-	}
-	defer initrd.Close()
 	program, err := kernelFile(ctx, kernel)
 	if err != nil {
 		return err
 	}
 	defer program.Close()
+	taken, err := b.nextModules(ctx, image, next)
+	if err != nil {
+		return err
+	}
+	initrd, err := b.nextInitramfs(ctx, image, next, taken)
+	if err != nil {
+		return err
+	}
+	defer initrd.Close()
 	line, err := b.nextCommandLine(kernel)
 	if err != nil {
 		return err

@@ -1,12 +1,13 @@
 package boot
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -133,6 +134,7 @@ func TestFallBack(t *testing.T) {
 		{"refused, but demanded", "rd.liveboot.handoff=kexec", refused, false},
 		{"no kexec_file_load", "", &kexec.LoadError{Reason: kexec.Unsupported, Err: errors.New("x")}, true},
 		{"no kernel for this one", "", &kexec.LoadError{Reason: kexec.Format, Err: errors.New("x")}, false},
+		{"line too long", "", &kexec.LoadError{Reason: kexec.CommandLine, Err: errors.New("x")}, true},
 		{"no drivers", "", &isokernel.MissingError{Release: "1"}, true},
 		{"no memory", "", &KexecMemoryError{2, 1}, true},
 		{"cut off", "", kernelimage.ErrTruncated, false},
@@ -159,7 +161,8 @@ func TestNextCommandLine(t *testing.T) {
 	}{
 		{"as it is", "", 2047, "root=live:http://h/i ip=dhcp", ""},
 		{"with the image's", "rd.liveboot.append=iso", 0, "quiet splash root=live:http://h/i ip=dhcp", ""},
-		{"too long", "rd.liveboot.append=iso", 30, "", "takes 30"},
+		{"the image's are too much", "rd.liveboot.append=iso", 30, "root=live:http://h/i ip=dhcp", ""},
+		{"too long", "", 20, "", "takes 20"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t)
@@ -201,23 +204,127 @@ func TestStay(t *testing.T) {
 	}
 }
 
-// TestCard: the driver of a card is what its device's link says.
-func TestCard(t *testing.T) {
-	folder := t.TempDir()
-	if err := errors.Join(
-		os.MkdirAll(folder+"/class/net/eth0/device/driver", 0o755), os.MkdirAll(folder+"/class/net/br0", 0o755),
-		os.Symlink("../../../../module/e1000e", folder+"/class/net/eth0/device/driver/module"),
-		os.WriteFile(folder+"/class/net/eth0/device/modalias", []byte("pci:x\n"), 0o644),
-	); err != nil {
+// sysfs is a folder like /sys with these symbolic links and files.
+func sysfs(t *testing.T, links, files map[string]string) fs.FS {
+	t.Helper()
+	root := t.TempDir()
+	var err error
+	for name, to := range links {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755), os.Symlink(to, filepath.Join(root, name)))
+	}
+	for name, text := range files {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755), os.WriteFile(filepath.Join(root, name), []byte(text), 0o644))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	for link, want := range map[string]string{"eth0": "eth0 e1000e pci:x", "br0": "br0  "} {
-		name, driver, modalias := card(os.DirFS(folder), link)
-		if got := fmt.Sprint(name, " ", driver, " ", modalias); got != want {
-			t.Errorf("card(%s) = %q, want %q", link, got, want)
+	return os.DirFS(root)
+}
+
+// TestNeeds: a bond needs its own driver, those of its cards and of the buses that these are on; a disk those of all that it hangs on.
+func TestNeeds(t *testing.T) {
+	const card, host = "devices/pci0/0000:00:03.0/virtio0", "devices/pci0/0000:00:02.0/host0/target0/0:0:0:0"
+	sys := sysfs(t, map[string]string{
+		"class/net/bond0":                      "../../devices/virtual/net/bond0",
+		"class/net/eth0":                       "../../" + card + "/net/eth0",
+		card + "/net/eth0/device":              "../..",
+		card + "/driver/module":                "../../../../module/virtio_net",
+		"devices/pci0/0000:00:03.0/driver":     "../../../bus/pci/drivers/virtio-pci",
+		"bus/pci/drivers/virtio-pci/module":    "../../../../module/virtio_pci",
+		"devices/virtual/net/bond0/lower_eth0": "../../../" + card + "/net/eth0",
+		"class/block/sda1":                     "../../" + host + "/block/sda/sda1",
+		host + "/driver/module":                "../../../../../../../module/sd_mod",
+		"devices/pci0/0000:00:02.0/driver":     "../../../bus/pci/drivers/ahci",
+		"bus/pci/drivers/ahci/module":          "../../../../module/ahci",
+	}, map[string]string{
+		card + "/modalias": "virtio:d1\n", "devices/virtual/net/bond0/uevent": "DEVTYPE=bond\nINTERFACE=bond0\n", host + "/block/sda/sda1/size": "1",
+		"devices/pci0/0000:00:02.0/modalias": "pci:x\n",
+	})
+	names := func(needs []isokernel.Need) (all []string) {
+		for _, n := range needs {
+			all = append(all, strings.Join(n.Names, "|"))
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		name  string
+		needs []isokernel.Need
+		want  []string
+	}{
+		{"bond", linkNeeds(sys, "bond0"), []string{"bonding", "virtio_net|virtio:d1", "virtio_pci"}},
+		{"card", linkNeeds(sys, "eth0"), []string{"virtio_net|virtio:d1", "virtio_pci"}},
+		{"partition", deviceNeeds(sys, "class/block/sda1", "x"), []string{"sd_mod", "ahci|pci:x"}},
+		{"nothing", linkNeeds(sys, "eth7"), nil},
+	} {
+		if diff := gocmp.Diff(tt.want, names(tt.needs)); diff != "" {
+			t.Errorf("%s needs (-want +got):\n%s", tt.name, diff)
 		}
 	}
-	if b := runOf(t, newMachine(t), "rd.liveboot.handoff=switch_root"); !b.kernelSettled() || b.plan.Handoff.Way != handoff.SwitchRootOnly {
+}
+
+// TestResetOnce: the disk that the kernel before has deployed by a reset is not overwritten once more.
+func TestResetOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		deployed bool
+	}{{"not done yet", false}, {"done", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			deployed := newMachine(t)
+			deployed.server, deployed.sda = serve(wholeImage()), newSDA(deployed, 32<<20)
+			if err := deployed.boot(onSDA); err != nil {
+				t.Fatal(err)
+			}
+			m := newMachine(t)
+			m.server, m.sda = deployed.server, newSDA(m, 32<<20)
+			m.sda.data = deployed.sda.data
+			text, err := json.Marshal(Previous{Kernel: "5.0", Deployed: tt.deployed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.write(previousPath, text, 0o644)
+			if err := m.boot(onSDA + "rd.kiwi.live.reset"); err != nil {
+				t.Fatal(err)
+			}
+			if overwritten := strings.Contains(m.sequence(), "is overwritten"); overwritten == tt.deployed {
+				t.Errorf("overwritten: %v, want %v", overwritten, !tt.deployed)
+			}
+		})
+	}
+}
+
+// brokenReader cannot be read behind its first bytes.
+type brokenReader struct{ good int64 }
+
+func (r brokenReader) ReadAt(p []byte, offset int64) (int, error) {
+	if offset+int64(len(p)) > r.good {
+		return 0, errors.New("the cable was pulled")
+	}
+	return bytes.NewReader(image).ReadAt(p, offset)
+}
+
+// TestUnread: an image that cannot be read says nothing about its kernel: the boot goes on, and looks again when there is a disk.
+func TestUnread(t *testing.T) {
+	for _, tt := range []struct {
+		name, line string
+		received   func() int64
+		stops      bool
+	}{
+		{"server", "", func() int64 { return 0 }, false},
+		{"server, kexec demanded", "rd.liveboot.handoff=kexec", func() int64 { return 0 }, true},
+		{"server, kexec demanded, on its way to a disk", "rd.liveboot.handoff=kexec rd.kiwi.live.system=/dev/sda", func() int64 { return 0 }, false},
+		{"disk, kexec demanded", "rd.liveboot.handoff=kexec rd.kiwi.live.system=/dev/sda", nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := runOf(t, newMachine(t), tt.line)
+			ready, err := b.ownKernel(t.Context(), &pieces{ReaderAt: brokenReader{34 << 10}, received: tt.received})
+			if ready != nil || (err != nil) != tt.stops || b.settled {
+				t.Errorf("ownKernel = %v, %v, settled %v, want the boot stopped: %v, and nothing settled", ready, err, b.settled, tt.stops)
+			}
+		})
+	}
+	m := newMachine(t)
+	b := runOf(t, m, "rd.liveboot.handoff=switch_root")
+	if !b.kernelSettled() || b.plan.Handoff.Way != handoff.SwitchRootOnly {
 		t.Errorf("switch_root alone is not settled: %q", b.stays)
 	}
 }

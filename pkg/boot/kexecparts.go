@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -36,7 +37,7 @@ func (e *KexecMemoryError) Error() string {
 }
 
 // nextModules gets the modules of the image's kernel that the boot wants under it.
-func (b *run) nextModules(ctx context.Context, image pieces, kernel *isokernel.Kernel) (*isokernel.Taken, error) {
+func (b *run) nextModules(ctx context.Context, image *pieces, next *another) (*isokernel.Taken, error) {
 	wish, err := b.wish(ctx)
 	if err != nil {
 		return nil, err
@@ -45,9 +46,14 @@ func (b *run) nextModules(ctx context.Context, image pieces, kernel *isokernel.K
 	all.Store(-1)
 	stop := b.showProgress(plan.Handoff, func() (int64, int64) { return done.Load(), all.Load() })
 	defer stop()
-	taken, err := isokernel.Modules(ctx, kernel, isokernel.Source{
+	taken, err := isokernel.Modules(ctx, next.kernel, isokernel.Source{
 		Running: os.DirFS(filepath.Join(b.Root, "lib/modules", b.Release)),
-		Root:    func() (fs.FS, error) { return isokernel.Root(image, b.plan.Live) },
+		Root: func() (fs.FS, error) {
+			if next.root != nil {
+				return next.root, nil
+			}
+			return isokernel.Root(image, b.plan.Live)
+		},
 		Progress: func(n, size int64) {
 			done.Store(n)
 			all.Store(size)
@@ -56,9 +62,9 @@ func (b *run) nextModules(ctx context.Context, image pieces, kernel *isokernel.K
 	if err != nil {
 		return nil, err
 	}
-	b.ui.Debugf("handoff: modules for it: %s", strings.Join(taken.Modules, " "))
+	b.ui.Debugf("handoff: modules for it: %s; of them out of the live root: %s", strings.Join(taken.Modules, " "), strings.Join(taken.FromRoot, " "))
 	if len(taken.LeftOut) > 0 {
-		b.ui.Debugf("handoff: not to be had for it: %s", strings.Join(taken.LeftOut, " "))
+		b.ui.Debugf("handoff: not to be had for it: %s%s", strings.Join(taken.LeftOut, " "), but(taken.RootErr))
 	}
 	return taken, nil
 }
@@ -81,9 +87,13 @@ func (b *run) wish(ctx context.Context) (isokernel.Wish, error) {
 		needed = append(needed, need("what the live system writes", "fs-"+b.plan.Overlay.FileSystem))
 	}
 	if b.network != nil {
-		if card, driver, modalias := card(b.Sys, b.network.Primary().Link.Name); driver != "" {
-			needed = append(needed, need("the network card "+card, driver, modalias))
-		}
+		needed = append(needed, linkNeeds(b.Sys, b.network.Primary().Link.Name)...)
+	}
+	if disk := b.report.Device; disk != "" && disk != target.RAMDisk {
+		needed = append(needed, deviceNeeds(b.Sys, "class/block/"+path.Base(disk), "the disk "+disk)...)
+	}
+	if b.plan.Local.AoE {
+		needed = append(needed, need("the disk behind the network", "aoe"))
 	}
 	names := slices.Concat(b.plan.Devices.First, loaded(b.Proc), devices, []string{
 		"fs-ext4", "fs-xfs", "fs-erofs", "fs-vfat", "fs-btrfs", "fs-udf", "nls_iso8859_1", "nls_cp437", "nls_utf8",
@@ -92,18 +102,53 @@ func (b *run) wish(ctx context.Context) (isokernel.Wish, error) {
 	return isokernel.Wish{Needed: needed, Names: names}, nil
 }
 
-// card returns the driver of a network card, and what the card says of itself; nothing if the driver is built in, or the link is no card.
-func card(sys fs.FS, link string) (name, driver, modalias string) {
-	device := "class/net/" + link + "/device/"
-	target, err := fs.ReadLink(sys, device+"driver/module")
-	if err != nil {
-		return link, "", ""
+// linkNeeds are the drivers of a link: of the card, or, of a bond, a bridge or a VLAN, its own and those of what it is made of.
+func linkNeeds(sys fs.FS, link string) []isokernel.Need {
+	folder := "class/net/" + link
+	needs := deviceNeeds(sys, folder+"/device", "the network card "+link)
+	if text, err := fs.ReadFile(sys, folder+"/uevent"); err == nil {
+		kinds := map[string]string{"bond": "bonding", "bridge": "bridge", "vlan": "8021q"}
+		for line := range strings.Lines(string(text)) {
+			if kind, ok := strings.CutPrefix(strings.TrimSpace(line), "DEVTYPE="); ok && kinds[kind] != "" {
+				needs = append(needs, isokernel.Need{Names: []string{kinds[kind]}, Why: "the network link " + link})
+			}
+		}
 	}
-	text, err := fs.ReadFile(sys, device+"modalias")
+	entries, err := fs.ReadDir(sys, folder)
 	if err != nil {
-		return link, path.Base(target), ""
+		return needs
 	}
-	return link, path.Base(target), strings.TrimSpace(string(text))
+	for _, e := range entries {
+		if lower, ok := strings.CutPrefix(e.Name(), "lower_"); ok {
+			needs = append(needs, linkNeeds(sys, lower)...)
+		}
+	}
+	return needs
+}
+
+// deviceNeeds are the drivers, as far as they are modules, of a device and of all that it hangs on, as /sys/devices has them one in the other.
+func deviceNeeds(sys fs.FS, name, why string) []isokernel.Need {
+	// The name leads there through symbolic links, at its end (class/block/sda) or before (class/net/eth0/device).
+	place := "."
+	for part := range strings.SplitSeq(name, "/") {
+		place = path.Join(place, part)
+		if to, err := fs.ReadLink(sys, place); err == nil && !path.IsAbs(to) {
+			place = path.Join(path.Dir(place), to)
+		}
+	}
+	var needs []isokernel.Need
+	for ; strings.HasPrefix(place, "devices/"); place = path.Dir(place) {
+		module, err := fs.ReadLink(sys, place+"/driver/module")
+		if err != nil {
+			continue
+		}
+		need := isokernel.Need{Names: []string{path.Base(module)}, Why: why}
+		if modalias, err := fs.ReadFile(sys, place+"/modalias"); err == nil {
+			need.Names = append(need.Names, strings.TrimSpace(string(modalias)))
+		}
+		needs = append(needs, need)
+	}
+	return needs
 }
 
 // loaded are the modules that the running kernel has loaded, by their names.
@@ -121,26 +166,32 @@ func loaded(proc fs.FS) []string {
 }
 
 // nextInitramfs makes the other kernel's initramfs: what is in this one, the modules, and what is to be known of this boot.
-func (b *run) nextInitramfs(ctx context.Context, kernel *isokernel.Kernel, taken *isokernel.Taken, why string, received int64) (*os.File, error) {
-	state, err := b.leave(why, received)
+func (b *run) nextInitramfs(ctx context.Context, image *pieces, next *another, taken *isokernel.Taken) (*os.File, error) {
+	var received int64
+	if image.received != nil {
+		received = image.received()
+	}
+	state, err := b.leave(next.why, received)
 	if err != nil {
 		return nil, err
 	}
-	image, err := repack.Open(ctx, repack.Spec{
+	kernel := next.kernel
+	archive, err := repack.Open(ctx, repack.Spec{
 		Root: b.Root, Omit: repack.Own(b.Release),
 		Trees: []repack.Tree{{At: "lib/modules/" + kernel.Info.Release, FS: taken.FS}, {FS: state}},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := b.fitsKexec(2*(image.Size()+kernel.Image.Size) + kernel.Info.Memory); err != nil {
+	// The kernel is there as a file already.
+	if err := b.fitsKexec(2*archive.Size() + kernel.Image.Size + kernel.Info.Memory); err != nil {
 		return nil, err
 	}
-	return kexec.NewFile("initramfs", func(w io.Writer) error { return image.Write(ctx, w) })
+	return kexec.NewFile("initramfs", func(w io.Writer) error { return archive.Write(ctx, w) })
 }
 
-// fitsKexec looks whether there is memory for the other kernel and its initramfs: each twice, as a file and where kexec_file_load(2) keeps it, and
-// what the kernel needs while it starts. In bytes.
+// fitsKexec looks whether size bytes fit into the memory beside what is there. Of kernel and initramfs there are two copies at last: a file, and where
+// kexec_file_load(2) keeps it.
 func (b *run) fitsKexec(size int64) error {
 	info, err := memory.Read(b.Proc)
 	if err != nil {
@@ -155,7 +206,7 @@ func (b *run) fitsKexec(size int64) error {
 // leave returns the files that tell the next kernel of this boot.
 func (b *run) leave(why string, received int64) (fs.FS, error) {
 	b.mu.Lock()
-	left := Previous{Kernel: b.Release, Why: why, Uptime: b.Uptime().Seconds(), RTC: rtc(b.Sys), Bytes: received, Stages: b.report.Stages}
+	left := Previous{Kernel: b.Release, Why: why, Uptime: b.Uptime().Seconds(), RTC: rtc(b.Sys), Bytes: received, Stages: b.report.Stages, Deployed: b.deployed}
 	b.mu.Unlock()
 	if b.network != nil {
 		left.Addresses = addresses(b.network.Active())
@@ -178,10 +229,13 @@ func kernelFile(ctx context.Context, kernel *isokernel.Kernel) (*os.File, error)
 	if err != nil {
 		return nil, err
 	}
-	defer whole.Close()
 	if err := kernelimage.Verify(ctx, whole, kernel.Image.Size, kernel.Info); err != nil {
-		return nil, err
+		return nil, errors.Join(err, whole.Close())
 	}
+	if kernel.Info.Format == kernelimage.BzImage {
+		return whole, nil
+	}
+	defer whole.Close()
 	r, err := kernelimage.Loadable(whole, kernel.Image.Size, kernel.Info)
 	if err != nil {
 		return nil, err
@@ -197,21 +251,30 @@ func copying(r io.Reader) func(io.Writer) error {
 	}
 }
 
-// nextCommandLine is that of the running kernel, behind the options of the image's boot entry where they are wanted: of an option that both have,
-// the one that stands later counts.
+// nextCommandLine is that of the running kernel, behind the options of the image's boot entry where they are wanted and fit: of an option that both
+// have, the one that stands later counts.
 func (b *run) nextCommandLine(kernel *isokernel.Kernel) (string, error) {
 	text, err := fs.ReadFile(b.Proc, "proc/cmdline")
 	if err != nil {
 		return "", err
 	}
 	line := strings.TrimSpace(string(text))
-	if b.plan.Handoff.Append && kernel.Options != "" {
-		line = kernel.Options + " " + line
+	most := kexec.CommandLineMax
+	if own := kernel.Info.CommandLineMax; own > 0 {
+		most = min(most, own)
 	}
-	if most := kernel.Info.CommandLineMax; most > 0 && len(line) > most {
-		return "", fmt.Errorf("the kernel command line has %d bytes, and the other kernel takes %d", len(line), most)
+	if len(line) > most {
+		return "", &kexec.LoadError{Reason: kexec.CommandLine, Err: fmt.Errorf("it has %d bytes, and the other kernel takes %d", len(line), most)}
 	}
-	return line, nil
+	if !b.plan.Handoff.Append || kernel.Options == "" {
+		return line, nil
+	}
+	both := kernel.Options + " " + line
+	if len(both) > most {
+		b.ui.Warnf("rd.liveboot.append=iso: the options of the image's boot entry are left out, since with them the line would have %d bytes of at most %d", len(both), most)
+		return line, nil
+	}
+	return both, nil
 }
 
 // rtc is the time of the machine's clock in seconds since 1970, 0 if it has none. Unlike the kernel's own, nobody corrects it during a boot.

@@ -24,6 +24,8 @@ type Previous struct {
 	RTC int64 `json:"rtc,omitempty"`
 	// Bytes of the image that were received, for the new kernel and its drivers.
 	Bytes int64 `json:"bytes"`
+	// Deployed says that it brought the image to the disk, so that nothing is to be overwritten any more.
+	Deployed bool `json:"deployed,omitempty"`
 	// Stages that it went through.
 	Stages []StageReport `json:"stages"`
 	// Addresses that DHCP gave, by the hardware addresses of the cards.

@@ -31,6 +31,14 @@ func (e *StageError) Error() string { return fmt.Sprintf("%s: %v", e.Stage, e.Er
 // Unwrap returns the cause.
 func (e *StageError) Unwrap() error { return e.Err }
 
+// staged is err as a stage's; nil stays nil.
+func staged(name plan.Stage, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &StageError{name, err}
+}
+
 // run is one boot.
 type run struct {
 	Machine
@@ -46,6 +54,8 @@ type run struct {
 	// stays says why the running kernel stays, settled that this is not to be asked again.
 	stays   string
 	settled bool
+	// deployed says that the image was brought to the disk.
+	deployed bool
 	// previous is what another kernel left for this one; its Kernel is empty where this is the first.
 	previous Previous
 

@@ -21,8 +21,6 @@ type Loader interface {
 	// Load puts a kernel with its initrd, which may be nil, and its command line into memory, in place of what was loaded before. Its error
 	// is a *LoadError. The files may be closed afterwards.
 	Load(kernel, initrd *os.File, commandLine string) error
-	// Unload frees what Load took. It is no error if nothing is loaded.
-	Unload() error
 }
 
 // System is the Loader of the running kernel.
@@ -43,7 +41,7 @@ func (System) Load(kernel, initrd *os.File, commandLine string) error {
 	return nil
 }
 
-// Unload calls kexec_file_load(2) with KEXEC_FILE_UNLOAD.
+// Unload calls kexec_file_load(2) with KEXEC_FILE_UNLOAD, which frees what Load took. It is no error if nothing is loaded.
 func (System) Unload() error {
 	if err := unix.KexecFileLoad(-1, -1, "", unix.KEXEC_FILE_UNLOAD); err != nil {
 		return fmt.Errorf("unload the other kernel: %w", err)

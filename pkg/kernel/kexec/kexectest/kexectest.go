@@ -22,9 +22,3 @@ func (r Recorder) Load(kernel, initrd *os.File, commandLine string) error {
 	}
 	return nil
 }
-
-// Unload records the call.
-func (r Recorder) Unload() error {
-	r.Log("kexec --unload --kexec-file-syscall")
-	return nil
-}
