@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
@@ -10,6 +11,9 @@ import (
 // pushed reports whether the image may come from a server that connects to this machine. Then there is nobody to knock at: any link with an
 // address will do.
 func pushed(urls []fetch.URL) bool { return slices.ContainsFunc(urls, fetch.URL.Pushed) }
+
+// errRing says why a link is none for a ring.
+var errRing = errors.New("a ring of dolly needs an IPv4 address")
 
 // tellRing tells people how it is with the ring; what is as it should be is no warning.
 func (b *run) tellRing(e fetch.RingEvent) {

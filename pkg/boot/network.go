@@ -198,6 +198,9 @@ func (b *run) reach(ctx context.Context, link network.Link, lease network.Lease)
 		return err
 	}
 	if pushed(urls) {
+		if !lease.Address.Addr().Is4() {
+			return errRing
+		}
 		return nil
 	}
 	source := b.plan.Image
@@ -213,11 +216,12 @@ func located(p plan.Plan, lease network.Lease) ([]fetch.URL, error) {
 		server := fetch.URL(strings.TrimPrefix(lease.RootPath, "live:"))
 		u, err := url.Parse(string(server))
 		switch {
-		case err == nil && fetch.Supported(server.Scheme()) && u.Host != "":
+		case err == nil && fetch.Supported(server.Scheme()) && (u.Host != "" || server.Pushed()):
 			if path != "" {
 				u.Path, u.RawPath, u.RawQuery = path, "", ""
+				server = fetch.URL(u.String())
 			}
-			urls = append(urls, fetch.URL(u.String()))
+			urls = append(urls, server)
 		case path == "":
 			return nil, fmt.Errorf("root=live: names no image, and the root path of DHCP (option 17) is %q: want live:http://server/path/to.iso in one of them", fetch.URL(lease.RootPath).String())
 		case lease.BootServer.IsValid():

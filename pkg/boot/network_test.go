@@ -52,6 +52,7 @@ func TestLocated(t *testing.T) {
 		{"an IPv6 boot server's", plan.Plan{Paths: []string{"/i.iso"}}, network.Lease{BootServer: netip.MustParseAddr("2001:db8::9")}, []fetch.URL{"http://[2001:db8::9]/i.iso"}, ""},
 		{"the root path's server", plan.Plan{Paths: []string{"/i.iso"}}, network.Lease{RootPath: "live:ftp://b:2121/other", BootServer: server}, []fetch.URL{"ftp://b:2121/i.iso"}, ""},
 		{"the root path", plan.Plan{Paths: []string{""}}, network.Lease{RootPath: "live:https://b/x.iso"}, []fetch.URL{"https://b/x.iso"}, ""},
+		{"the root path names a ring", plan.Plan{Paths: []string{""}}, network.Lease{RootPath: "live:dolly://"}, []fetch.URL{"dolly://"}, ""},
 		{"no server", plan.Plan{Paths: []string{"/i.iso"}}, network.Lease{RootPath: "192.0.2.1:/srv/nfs"}, nil, "DHCP gives neither a root path"},
 		{"nothing", plan.Plan{Paths: []string{""}}, network.Lease{BootServer: server}, nil, "the root path of DHCP (option 17) is"},
 		{"a root path with a password", plan.Plan{Paths: []string{""}}, network.Lease{RootPath: "nfs://u:secret@b/x"}, nil, "u:xxxxx@b"},

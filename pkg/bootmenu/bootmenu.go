@@ -61,10 +61,10 @@ type item struct {
 	chosen, own bool
 }
 
-// Entries returns the entries of all menus in a file system that start a kernel, the default one of the first menu before all others. Its
-// error wraps ErrNone if there are none.
-func Entries(fsys fs.FS) ([]Entry, error) {
-	r := &reader{fsys: fsys, left: maxFiles}
+// Entries returns the entries of all menus in a file system that start a kernel, the default one of the first menu before all others, as they
+// are on a machine of an architecture by Go's name: menus ask for it. Its error wraps ErrNone if there are none.
+func Entries(fsys fs.FS, arch string) ([]Entry, error) {
+	r := &reader{fsys: fsys, arch: arch, left: maxFiles}
 	var all []Entry
 	for _, find := range []func(*reader) ([]menu, error){grubMenus, syslinuxMenus, loaderMenus} {
 		menus, err := find(r)
@@ -132,7 +132,8 @@ func pick(items []item, fallback string) *item {
 // reader reads configurations.
 type reader struct {
 	fsys fs.FS
-	left int // how many files may still be read
+	arch string // of the machine, by Go's name
+	left int    // how many files may still be read
 }
 
 // read returns the content of a file; none if it is not there.

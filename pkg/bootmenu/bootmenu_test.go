@@ -88,11 +88,26 @@ func TestEntries(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := Entries(tt.in)
+			got, err := Entries(tt.in, "amd64")
 			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 				t.Errorf("Entries: %v (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// TestArchitecture: a menu for several kinds of machines gives each its kernel.
+func TestArchitecture(t *testing.T) {
+	in := fstest.MapFS{"boot/grub/grub.cfg": file(
+		`if [ "$grub_cpu" = x86_64 ]; then k=/amd64; elif [ "$grub_cpu" = i386 ]; then k=/386; elif [ "$grub_cpu" = arm64 ]; then k=/arm64; else k=/none; fi`,
+		`menuentry a { if cpuid -l; then linux $k long; else linux $k; fi }`)}
+	for arch, want := range map[string]Entry{
+		"amd64": {"boot/grub/grub.cfg", "a", "amd64", nil, "long"}, "386": {"boot/grub/grub.cfg", "a", "386", nil, ""}, "arm64": {"boot/grub/grub.cfg", "a", "arm64", nil, ""},
+	} {
+		got, err := Entries(in, arch)
+		if diff := cmp.Diff([]Entry{want}, got); diff != "" || err != nil {
+			t.Errorf("Entries(%s): %v (-want +got):\n%s", arch, err, diff)
+		}
 	}
 }
 
@@ -108,7 +123,7 @@ func TestNoEntries(t *testing.T) {
 		"never closed":  {"boot/grub/grub.cfg": file(`menuentry "a { linux /a`)},
 		"no such names": {"isolinux.cfg": file("label a", "kernel a.c32")},
 	} {
-		if got, err := Entries(in); !errors.Is(err, ErrNone) {
+		if got, err := Entries(in, "amd64"); !errors.Is(err, ErrNone) {
 			t.Errorf("%s: Entries = %v, %v, want %v", name, got, err, ErrNone)
 		}
 	}
@@ -122,7 +137,7 @@ func FuzzEntries(f *testing.F) {
 	f.Add([]byte("if [ a = b -o ! c ]; then linux $a${b}; elif true; then for i in a; do b; done; else c; fi"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, name := range []string{"boot/grub/grub.cfg", "isolinux.cfg", "loader/entries/a.conf"} {
-			entries, err := Entries(fstest.MapFS{name: &fstest.MapFile{Data: text}})
+			entries, err := Entries(fstest.MapFS{name: &fstest.MapFile{Data: text}}, "amd64")
 			if err == nil && (len(entries) == 0 || entries[0].Kernel == "") {
 				t.Errorf("Entries = %v without a kernel", entries)
 			}

@@ -40,7 +40,7 @@ func grubMenus(r *reader) ([]menu, error) {
 // grubMenu runs one configuration. If it has no kernel, the conditions were not for us: then everything in it counts.
 func grubMenu(r *reader, file string) (menu, error) {
 	for _, all := range []bool{false, true} {
-		g := &grub{reader: r, all: all, steps: maxSteps, variables: startVariables()}
+		g := &grub{reader: r, all: all, steps: maxSteps, variables: startVariables(r.arch)}
 		if err := g.file(file, maxDepth); err != nil {
 			return menu{}, err
 		}
@@ -52,9 +52,13 @@ func grubMenu(r *reader, file string) (menu, error) {
 	return menu{}, nil
 }
 
-// startVariables are those that GRUB sets itself and menus ask for, as on a PC with EFI.
-func startVariables() map[string]string {
-	return map[string]string{"grub_cpu": "x86_64", "grub_platform": "efi", "feature_menuentry_id": "y", "menuentry_id_option": "--id"}
+// startVariables are those that GRUB sets itself and menus ask for, as with EFI. GRUB calls the architectures as Go does, but for those of PCs.
+func startVariables(arch string) map[string]string {
+	cpu := map[string]string{"amd64": "x86_64", "386": "i386"}[arch]
+	if cpu == "" {
+		cpu = arch
+	}
+	return map[string]string{"grub_cpu": cpu, "grub_platform": "efi", "feature_menuentry_id": "y", "menuentry_id_option": "--id"}
 }
 
 // maxSteps bounds the commands that are run.

@@ -15,8 +15,10 @@ func (g *grub) holds(words []string) bool {
 		return g.test(slices.DeleteFunc(slices.Clone(words[1:]), func(w string) bool { return w == "]" }))
 	case "test":
 		return g.test(words[1:])
-	case "true", "cpuid":
+	case "true":
 		return true
+	case "cpuid":
+		return g.arch == "amd64"
 	}
 	return false
 }

@@ -61,11 +61,12 @@ func (a *asker) pause() error {
 		return a.stopped()
 	}
 	var causes []MirrorError
-	var hope bool
+	var hope, asked bool
 	earliest := time.Duration(-1)
 	for _, m := range a.mirrors {
 		if m.troubled && !m.dropped {
 			causes = append(causes, MirrorError{m.url, m.attempts, m.err})
+			asked = asked || !m.scheme.pushes
 		}
 		m.troubled = false
 		if a.eligible(m) {
@@ -79,6 +80,10 @@ func (a *asker) pause() error {
 		return a.failure()
 	}
 	delay := max(earliest, a.delay(len(causes) > 0))
+	if len(causes) > 0 && !asked {
+		// Nobody is spared by a longer delay: a server that pushes comes when it likes, and looks for us again within seconds.
+		delay = min(delay, pushedDelay)
+	}
 	if len(causes) == 0 && delay == 0 {
 		return nil
 	}
@@ -91,6 +96,9 @@ func (a *asker) pause() error {
 	}
 	return nil
 }
+
+// pushedDelay is how long nobody listens after a ring was lost.
+const pushedDelay = time.Second
 
 // delay returns how long to leave the servers alone.
 func (a *asker) delay(troubled bool) time.Duration {

@@ -40,6 +40,9 @@ func (d *download) eligible(m *mirror) bool {
 		return false
 	case d.offset.Load() == 0, m == d.current, d.desperate():
 		return true
+	case m.scheme.pushes && d.want == (Digest{}):
+		// What is there would be thrown away before anybody knows whether a ring comes.
+		return false
 	}
 	return !m.different && (d.known(m) || d.digest != nil)
 }
@@ -56,11 +59,11 @@ func (d *download) attempt(m *mirror) error {
 	for {
 		if m.scheme.pushes && d.offset.Load() > 0 && d.want == (Digest{}) {
 			// A ring cannot be joined once more to find out that nothing proves that its image is still the same.
-			cause := m.err
+			lost := m
 			if d.current != nil {
-				cause = d.current.err
+				lost = d.current
 			}
-			d.beginAnew(m, cause)
+			d.beginAnew(lost, lost.err)
 		}
 		if d.offset.Load() == 0 {
 			if err := d.chooseDigest(m); err != nil {

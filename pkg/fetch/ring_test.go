@@ -19,6 +19,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 	"github.com/liveboot/liveboot/pkg/fetch/dolly"
+	"github.com/liveboot/liveboot/pkg/fetch/dolly/ring"
 	"github.com/liveboot/liveboot/pkg/fetch/dolly/server"
 )
 
@@ -56,11 +57,11 @@ func (r *ringTest) await(is func(Event) bool) {
 func (r *ringTest) awaitWaiting() {
 	r.t.Helper()
 	r.await(func(e Event) bool {
-		ring, ok := e.(RingEvent)
+		told, ok := e.(RingEvent)
 		if !ok {
 			return false
 		}
-		_, ok = ring.Event.(dolly.Waiting)
+		_, ok = told.Event.(dolly.Waiting)
 		return ok
 	})
 }
@@ -185,6 +186,38 @@ func TestDolly(t *testing.T) {
 			}
 		})
 	}
+	t.Run("broken while it is built, after a long wait", func(t *testing.T) {
+		r := newRingTest(t, "127.90.0.9")
+		r.env.Patience.Silent = time.Nanosecond
+		done := r.fetch()
+		r.awaitWaiting()
+		dial := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.1")}}).DialContext
+		c, err := ring.Connect(t.Context(), dial, r.host, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := ring.Introduction{Config: ring.Config{Infile: "a", Outfile: "b", Hosts: []string{r.host, "127.90.0.10"}, Fanout: 1}}
+		if in.Text, err = in.Config.Text(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Introduce(t.Context(), in, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.await(func(e Event) bool {
+			told, ok := e.(RingEvent)
+			if !ok {
+				return false
+			}
+			_, ok = told.Event.(dolly.Trying)
+			return ok
+		})
+		c.Close()
+		r.awaitWaiting()
+		r.serve(server.Server{}, bytes.NewReader(image))
+		if g := <-done; g.err != nil || !bytes.Equal(g.data, image) {
+			t.Errorf("read %d bytes, %v, want %d", len(g.data), g.err, len(image))
+		}
+	})
 	t.Run("nobody comes, and a mirror has it", func(t *testing.T) {
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 			if strings.HasSuffix(q.URL.Path, ".iso") {

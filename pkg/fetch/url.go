@@ -74,6 +74,9 @@ func (u URL) String() string {
 	if parsed.RawQuery != "" {
 		parsed.RawQuery = "…"
 	}
+	if u.Pushed() && parsed.Host == "" && parsed.Path == "" {
+		return parsed.Scheme + "://"
+	}
 	return parsed.Redacted()
 }
 

@@ -9,6 +9,8 @@ import (
 func TestURL(t *testing.T) {
 	for _, tt := range []struct{ in, shown, wantErr string }{
 		{"http://server/x.iso", "http://server/x.iso", ""},
+		{"dolly://", "dolly://", ""},
+		{"dolly://:secret@", "dolly://", ""},
 		{"HTTP://server/x.iso?a=b&c=d", "http://server/x.iso?…", ""},
 		{"https://user:secret@[2001:db8::1]:8443/x.iso", "https://user:xxxxx@[2001:db8::1]:8443/x.iso", ""},
 		{"http:///x.iso", "", "names no server"},

@@ -18,7 +18,7 @@ type Segment struct {
 
 // Read reads an initrd as the kernel does (init/initramfs.c): a row of archives, each plain or compressed in its own way, with
 // zeros between them. A plain one in front is microcode; several may be in one compressed stream. f is called for each file; when it
-// returns fs.SkipAll, that is the end. More compressions than are known here can be given.
+// returns fs.SkipAll, that is the end. More compressions than are known here can be given. What unpacks to more than 4 GiB is an error.
 func Read(initrd []byte, f func(File) error, more ...Compression) error {
 	_, err := Segments(initrd, func(_ int, file File) error { return f(file) }, more...)
 	if errors.Is(err, fs.SkipAll) {
@@ -32,11 +32,12 @@ func Read(initrd []byte, f func(File) error, more ...Compression) error {
 func Segments(initrd []byte, f func(segment int, file File) error, more ...Compression) ([]Segment, error) {
 	var all []Segment
 	known := append(compressions(), more...)
+	left := int64(unpackedMax)
 	r := bytes.NewReader(initrd)
 	for skipZeros(r) {
 		offset := len(initrd) - r.Len()
 		s := Segment{Offset: int64(offset), Compression: compression(initrd[offset:], known)}
-		err := unpack(r, initrd[offset:], known, func(file File) error { return f(len(all), file) })
+		err := unpack(r, initrd[offset:], known, &left, func(file File) error { return f(len(all), file) })
 		if err != nil {
 			return nil, fmt.Errorf("initrd, segment %d at byte %d: %w", len(all)+1, offset, err)
 		}

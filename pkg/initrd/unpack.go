@@ -35,8 +35,25 @@ func compressions() []Compression {
 	}
 }
 
-// unpack reads one segment, of which the content is that of r; what is behind it stays unread.
-func unpack(r *bytes.Reader, content []byte, known []Compression, f func(File) error) error {
+// unpackedMax bounds what all compressed segments of an initrd unpack to, in bytes: of zeros, a small one holds any amount.
+const unpackedMax = 4 << 30
+
+// limited reads what is left of a bound that several streams share.
+type limited struct {
+	io.Reader
+	left *int64
+}
+
+func (l limited) Read(b []byte) (int, error) {
+	n, err := l.Reader.Read(b)
+	if *l.left -= int64(n); *l.left < 0 {
+		return 0, errors.New("the initrd unpacks to too many bytes")
+	}
+	return n, err
+}
+
+// unpack reads one segment, of which the content is that of r; what is behind it stays unread. It takes what it unpacks from left.
+func unpack(r *bytes.Reader, content []byte, known []Compression, left *int64, f func(File) error) error {
 	if bytes.HasPrefix(content, []byte("07070")) {
 		return Newc(r, f)
 	}
@@ -48,7 +65,7 @@ func unpack(r *bytes.Reader, content []byte, known []Compression, f func(File) e
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Name, err)
 		}
-		archives := bufio.NewReaderSize(stream, 1<<16)
+		archives := bufio.NewReaderSize(limited{stream, left}, 1<<16)
 		for skipZeros(archives) {
 			if err := Newc(archives, f); err != nil {
 				return fmt.Errorf("%s: %w", c.Name, err)
@@ -171,9 +188,9 @@ const (
 )
 
 type lz4Legacy struct {
-	r       *bytes.Reader
-	started bool
-	block   []byte // what is left of it
+	r      *bytes.Reader
+	buffer []byte // of a block
+	block  []byte // what is left of it
 }
 
 func (l *lz4Legacy) Read(b []byte) (int, error) {
@@ -190,20 +207,13 @@ func (l *lz4Legacy) Read(b []byte) (int, error) {
 // next unpacks a block. The end is that of the file, a size of zero, which is
 // padding, or one that no block has.
 func (l *lz4Legacy) next() error {
-	if !l.started {
-		l.started = true
-		if err := skip(l.r, int64(len(lz4LegacyMagic))); err != nil {
-			return err
+	word := [4]byte([]byte(lz4LegacyMagic))
+	for string(word[:]) == lz4LegacyMagic { // in front, and again where files were joined
+		if _, err := io.ReadFull(l.r, word[:]); err != nil {
+			return io.EOF
 		}
 	}
-	var word [4]byte
-	if _, err := io.ReadFull(l.r, word[:]); err != nil {
-		return io.EOF
-	}
 	size := binary.LittleEndian.Uint32(word[:])
-	if string(word[:]) == lz4LegacyMagic {
-		return l.next()
-	}
 	if size == 0 || int64(size) > int64(lz4.CompressBlockBound(lz4LegacyBlock)) {
 		if _, err := l.r.Seek(-4, io.SeekCurrent); err != nil {
 			return err
@@ -217,11 +227,13 @@ func (l *lz4Legacy) next() error {
 	if len(packed) < int(size) {
 		return io.ErrUnexpectedEOF
 	}
-	block := make([]byte, lz4LegacyBlock)
-	n, err := lz4.UncompressBlock(packed, block)
+	if l.buffer == nil { // once: of tiny blocks there may be millions
+		l.buffer = make([]byte, lz4LegacyBlock)
+	}
+	n, err := lz4.UncompressBlock(packed, l.buffer)
 	if err != nil {
 		return err
 	}
-	l.block = block[:n]
+	l.block = l.buffer[:n]
 	return nil
 }

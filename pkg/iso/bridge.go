@@ -6,10 +6,15 @@ import (
 	"io/fs"
 
 	"github.com/liveboot/liveboot/pkg/fstree"
+	"github.com/liveboot/liveboot/pkg/iso/udf"
 )
 
+// limitedSize is from where on an ISO's size may be the largest that 32 bits hold in place of a file's own, in bytes: some programs write whole
+// sectors. (Others write the lower 32 bits, which look like any size.)
+const limitedSize = 1<<32 - SectorSize
+
 // bridged is a file of an ISO that a UDF shows too. Names and links are those of the ISO, where Rock Ridge is; content is that of the UDF
-// where the two differ in size, since the ISO's 32 bits cannot say that of a large file.
+// where the two differ in size, since the ISO's 32 bits cannot say that of a large file. What is damaged in the UDF is read from the ISO.
 type bridged struct {
 	*node
 	udf fstree.Node
@@ -44,6 +49,9 @@ func (b *bridged) Entries() ([]fstree.Entry, error) {
 		all[k].Node = func() (fstree.Node, error) { return b.Lookup(name) }
 	}
 	more, err := b.udf.Entries()
+	if damage(err) {
+		return all, nil
+	}
 	for _, e := range more {
 		if !known[e.Name] {
 			all = append(all, e)
@@ -57,11 +65,17 @@ func (b *bridged) Lookup(name string) (fstree.Node, error) {
 	there, udfErr := b.udf.Lookup(name)
 	child, err := b.lookup(name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && damage(udfErr):
+		return nil, err
 	case errors.Is(err, fs.ErrNotExist):
 		return there, udfErr
 	case err != nil:
 		return nil, err
 	case errors.Is(udfErr, fs.ErrNotExist):
+		return child, nil
+	case damage(udfErr) && child.mode.IsDir():
+		return &bridged{node: child, udf: damaged{child, udfErr}}, nil
+	case damage(udfErr) && (!child.mode.IsRegular() || child.Size() < limitedSize):
 		return child, nil
 	case udfErr != nil:
 		return nil, udfErr
@@ -70,3 +84,20 @@ func (b *bridged) Lookup(name string) (fstree.Node, error) {
 	}
 	return &bridged{node: child, udf: there}, nil
 }
+
+// damage reports whether an error is about what is in the UDF, not about reading it.
+func damage(err error) bool {
+	return errors.Is(err, udf.ErrFormat) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// damaged is a folder of an ISO in place of that of the UDF, which cannot be read: neither can what is in it.
+type damaged struct {
+	fstree.Node
+	err error
+}
+
+// Entries implements fstree.Node.
+func (d damaged) Entries() ([]fstree.Entry, error) { return nil, d.err }
+
+// Lookup implements fstree.Node.
+func (d damaged) Lookup(string) (fstree.Node, error) { return nil, d.err }

@@ -177,7 +177,7 @@ func (i *Image) udf() (fstree.Node, error) {
 		return nil, err
 	}
 	root, err := udf.Open(i.r)
-	if errors.Is(err, udf.ErrFormat) || errors.Is(err, errors.ErrUnsupported) {
+	if damage(err) {
 		return nil, nil
 	}
 	return root, err

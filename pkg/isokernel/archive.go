@@ -41,13 +41,11 @@ type archive struct {
 // readArchive reads the initrds of a kernel. What it returns is to be closed, even with an error.
 func readArchive(ctx context.Context, k *Kernel, progress func(done, size int64)) (*archive, error) {
 	a := &archive{release: k.Info.Release, paths: map[string]string{}, tree: fstree.NewMemory()}
-	var done, size int64
-	for _, f := range k.Initrds {
-		size += f.Size
+	size, err := initrdsSize(k.Initrds)
+	if err != nil {
+		return a, err
 	}
-	if size > initrdMax {
-		return a, fmt.Errorf("its initrd has %d bytes, more than %d", size, initrdMax)
-	}
+	var done int64
 	for _, f := range k.Initrds {
 		b, unmap, err := memory.Map(int(f.Size))
 		if err != nil {
@@ -71,6 +69,17 @@ func readArchive(ctx context.Context, k *Kernel, progress func(done, size int64)
 		}
 	}
 	return a, nil
+}
+
+// initrdsSize is how many bytes the initrds have together. More than initrdMax, whatever a damaged file system says, is an error.
+func initrdsSize(initrds []File) (size int64, err error) {
+	for _, f := range initrds {
+		if f.Size < 0 || f.Size > initrdMax-size {
+			return 0, fmt.Errorf("the initrd %s has %d bytes, and initrds may have no more than %d MiB together", f.Path, f.Size, initrdMax>>20)
+		}
+		size += f.Size
+	}
+	return size, nil
 }
 
 // close gives the memory back.

@@ -6,16 +6,21 @@
 package isokernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/liveboot/liveboot/pkg/bootmenu"
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/kernelimage"
 )
+
+// kernelMax bounds a kernel, in bytes: it is kept in memory. The largest that are in use have 60 MiB, and a damaged file system may claim anything.
+const kernelMax = 512 << 20
 
 // A File is one of an ISO.
 type File struct {
@@ -48,20 +53,34 @@ func kiwiArch(arch string) string {
 	return map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i686"}[arch]
 }
 
-// Find finds the kernel of an ISO, as Locate does, and looks into it. The error wraps kernelimage.ErrNotKernel if what is there is something
-// else, and is an *ArchError if it is for other machines.
+// Find finds the kernel of an ISO where Locate does, and looks into it: what is no kernel, or one for other machines (a memory test, an installer
+// for another architecture), is passed over. If nothing is left, the error is about the first that was: it wraps kernelimage.ErrNotKernel if that
+// is something else, and is an *ArchError if it is for other machines.
 func Find(image io.ReaderAt, arch string) (*Kernel, error) {
-	k, err := Locate(image, arch)
+	seen := map[string]error{} // by path: entries share a kernel
+	k, err := first(image, arch, func(k *Kernel) error {
+		err, known := seen[k.Image.Path]
+		if !known {
+			err = k.inspect(arch)
+			seen[k.Image.Path] = err
+		}
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	if k.Info, err = kernelimage.Inspect(k.Image, k.Image.Size); err != nil {
-		return nil, fmt.Errorf("find the ISO's kernel: %s: %w", k.Image.Path, err)
-	}
-	if k.Info.Arch != arch {
-		return nil, fmt.Errorf("find the ISO's kernel: %w", &ArchError{k.Image.Path, k.Info.Arch, arch})
+		return nil, fmt.Errorf("find the ISO's kernel: %w", err)
 	}
 	return k, nil
+}
+
+// inspect looks into the kernel.
+func (k *Kernel) inspect(arch string) (err error) {
+	if k.Info, err = kernelimage.Inspect(k.Image, k.Image.Size); err != nil {
+		return fmt.Errorf("%s: %w", k.Image.Path, err)
+	}
+	if k.Info.Arch != arch {
+		return &ArchError{k.Image.Path, k.Info.Arch, arch}
+	}
+	return nil
 }
 
 // An ArchError says that an ISO's kernel is for machines of another architecture, by Go's names.
@@ -73,16 +92,19 @@ func (e *ArchError) Error() string {
 }
 
 // Locate finds what an ISO boots with on a machine of an architecture by Go's name: at KIWI's place, or else what the default entry of the
-// boot menu names. It does not look into the kernel, and leaves Info empty. Its error wraps ErrNoKernel if there is none.
+// boot menu names, or the first entry whose kernel and initrds are there. It does not look into the kernel, and leaves Info empty. Its error wraps
+// ErrNoKernel if there is none.
 func Locate(image io.ReaderAt, arch string) (*Kernel, error) {
-	k, err := locate(image, arch)
+	k, err := first(image, arch, func(*Kernel) error { return nil })
 	if err != nil {
 		return nil, fmt.Errorf("find the ISO's kernel: %w", err)
 	}
 	return k, nil
 }
 
-func locate(image io.ReaderAt, arch string) (*Kernel, error) {
+// first returns the first of what an ISO may boot with that is there and fits. If there is none, the error is that of the first one whose
+// kernel is there.
+func first(image io.ReaderAt, arch string, fits func(*Kernel) error) (*Kernel, error) {
 	volume, err := iso.Open(image)
 	if err != nil {
 		return nil, err
@@ -91,53 +113,63 @@ func locate(image io.ReaderAt, arch string) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := bootmenu.Entries(files)
+	entries, err := bootmenu.Entries(files, arch)
 	if err != nil && !errors.Is(err, bootmenu.ErrNone) {
 		return nil, err
 	}
-	entry, err := choose(files, path.Join("boot", kiwiArch(arch), "loader"), entries)
-	if err != nil {
+	var firstErr error
+	entries = slices.Insert(entries, 0, kiwiEntry(files, path.Join("boot", kiwiArch(arch), "loader"), entries))
+	for _, e := range entries {
+		if _, err := fs.Stat(files, e.Kernel); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		k, err := openEntry(files, e)
+		if err == nil {
+			err = fits(k)
+		}
+		if err == nil {
+			return k, nil
+		}
+		if firstErr == nil {
+			firstErr = err
+		}
+	}
+	return nil, cmp.Or(firstErr, ErrNoKernel)
+}
+
+// kiwiEntry is KIWI's kernel with the options of the menu's first entry that starts it, and the initrd beside it, or, if that is missing, those
+// of the entry.
+func kiwiEntry(files fs.FS, loader string, entries []bootmenu.Entry) bootmenu.Entry {
+	kiwi := bootmenu.Entry{Kernel: path.Join(loader, "linux")}
+	if k := slices.IndexFunc(entries, func(e bootmenu.Entry) bool { return e.Kernel == kiwi.Kernel }); k >= 0 {
+		kiwi = entries[k]
+	}
+	beside := path.Join(loader, "initrd")
+	if _, err := fs.Stat(files, beside); !errors.Is(err, fs.ErrNotExist) {
+		kiwi.Initrds = []string{beside}
+	}
+	return kiwi
+}
+
+// openEntry opens the files of an entry.
+func openEntry(files fs.FS, e bootmenu.Entry) (*Kernel, error) {
+	k := &Kernel{Entry: e.Title, Options: Options(e.Options)}
+	var err error
+	if k.Image, err = open(files, e.Kernel); err != nil {
 		return nil, err
 	}
-	k := &Kernel{Entry: entry.Title, Options: Options(entry.Options)}
-	if k.Image, err = open(files, entry.Kernel); err != nil {
-		return nil, err
+	if k.Image.Size > kernelMax {
+		return nil, fmt.Errorf("the kernel %s has %d bytes, more than %d MiB", e.Kernel, k.Image.Size, kernelMax>>20)
 	}
-	for _, name := range entry.Initrds {
+	for _, name := range e.Initrds {
 		f, err := open(files, name)
 		if err != nil {
 			return nil, err
 		}
 		k.Initrds = append(k.Initrds, f)
 	}
-	return k, nil
-}
-
-// choose returns the entry to boot: KIWI's kernel and initrd with the options of the menu's first entry that starts them, or the menu's
-// default entry, or the first one whose kernel is there.
-func choose(files fs.FS, loader string, entries []bootmenu.Entry) (bootmenu.Entry, error) {
-	kiwi := bootmenu.Entry{Kernel: path.Join(loader, "linux"), Initrds: []string{path.Join(loader, "initrd")}}
-	if _, err := fs.Stat(files, kiwi.Kernel); err == nil {
-		for _, e := range entries {
-			if e.Kernel == kiwi.Kernel {
-				kiwi.Title, kiwi.Options = e.Title, e.Options
-				break
-			}
-		}
-		return kiwi, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return kiwi, err
-	}
-	for _, e := range entries {
-		_, err := fs.Stat(files, e.Kernel)
-		if err == nil {
-			return e, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return kiwi, err
-		}
-	}
-	return kiwi, ErrNoKernel
+	_, err = initrdsSize(k.Initrds)
+	return k, err
 }
 
 // open opens a file of the ISO.

@@ -9,10 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/liveboot/liveboot/pkg/bootmenu"
 	"github.com/liveboot/liveboot/pkg/iso"
 	"github.com/liveboot/liveboot/pkg/iso/isotest"
 	"github.com/liveboot/liveboot/pkg/kernelimage"
@@ -46,6 +50,21 @@ func TestFind(t *testing.T) {
 			"live/vmlinuz": amd64, "live/initrd": "i", "live/more": "m",
 			"boot/grub/grub.cfg": "menuentry Gone { linux /gone }\nmenuentry Live { linux /live/vmlinuz boot=live splash --- x\ninitrd /live/initrd /live/more }\n",
 		}, "amd64", "live/vmlinuz", "6.1.0-56-amd64", []string{"live/initrd", "live/more"}, "Live", "splash"},
+		{"KIWI's kernel without an initrd", map[string]string{kiwi + "linux": amd64}, "amd64", kiwi + "linux", "6.1.0-56-amd64", nil, "", ""},
+		{"KIWI's kernel with the menu's initrd", map[string]string{
+			kiwi + "linux": amd64, "i": "i", "boot/grub/grub.cfg": "menuentry Live { linux /" + kiwi + "linux quiet\ninitrd /i }\n",
+		}, "amd64", kiwi + "linux", "6.1.0-56-amd64", []string{"i"}, "Live", "quiet"},
+		{"KIWI's place has no kernel", map[string]string{
+			kiwi + "linux": "text", kiwi + "initrd": "i", "l": other, "boot/grub/grub.cfg": "menuentry Live { linux /l }\n",
+		}, "amd64", "l", "6.12", nil, "Live", ""},
+		{"odd entries first", map[string]string{
+			"memtest": "memtest", "arm": arm64, "l": other, "link": amd64, "folder/x": "x",
+			"boot/grub/grub.cfg": "menuentry Memtest { linux /memtest }\nmenuentry ARM { linux /arm }\nmenuentry Folder { linux /folder }\n" +
+				"menuentry \"No initrd\" { linux /link\ninitrd /none }\nmenuentry \"Below a file\" { linux /l/x }\nmenuentry Live { linux /l splash }\n",
+		}, "amd64", "l", "6.12", nil, "Live", "splash"},
+		{"an architecture's own branch of the menu", map[string]string{
+			"a": arm64, "x": amd64, "boot/grub/grub.cfg": "if [ $grub_cpu = arm64 ]; then k=/a; else k=/x; fi\nmenuentry Live { linux $k }\n",
+		}, "arm64", "a", "6.1.0-arm64", nil, "Live", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,7 +97,8 @@ func TestFindErrors(t *testing.T) {
 		{"no ISO", make([]byte, 1<<16), iso.ErrNotISO},
 		{"no kernel", isotest.Image("X", map[string]string{"a": "b"}), ErrNoKernel},
 		{"another machine's kernel only", isotest.Image("X", map[string]string{"boot/aarch64/loader/linux": "k"}), ErrNoKernel},
-		{"no initrd", isotest.Image("X", map[string]string{linux: string(good)}), fs.ErrNotExist},
+		{"no initrd", isotest.Image("X", map[string]string{"l": string(good), "syslinux.cfg": "label a\nkernel /l\ninitrd /i"}), fs.ErrNotExist},
+		{"of several that do not fit, the first counts", isotest.Image("X", map[string]string{linux: "not a kernel", "l": string(good[:3000]), "syslinux.cfg": "label a\nkernel /l"}), kernelimage.ErrNotKernel},
 		{"text", isotest.Image("X", map[string]string{linux: "not a kernel", initrd: "i"}), kernelimage.ErrNotKernel},
 		{"cut off", isotest.Image("X", map[string]string{linux: string(good[:3000]), initrd: "i"}), kernelimage.ErrTruncated},
 	} {
@@ -93,6 +113,54 @@ func TestFindErrors(t *testing.T) {
 	}
 }
 
+// TestSizes: an image may claim anything.
+func TestSizes(t *testing.T) {
+	kernel := string(kernelimagetest.BzImage("6.1.0 (user@host) #1 SMP", []byte("kernel")))
+	fsys := func(linux, initrd int64) fs.FS {
+		return sized{fstest.MapFS{"l": {Data: []byte(kernel)}, "i": {Data: []byte("i")}, "j": {Data: []byte("j")}}, map[string]int64{"l": linux, "i": initrd, "j": initrd}}
+	}
+	for _, tt := range []struct {
+		linux, initrd int64
+		want          string
+	}{
+		{kernelMax, initrdMax / 2, ""},
+		{kernelMax + 1, 1, "the kernel l has"},
+		{1 << 62, 1, "the kernel l has"},
+		{1, initrdMax/2 + 1, "the initrd j has"},
+		{1, 1 << 62, "the initrd i has"},
+	} {
+		_, err := openEntry(fsys(tt.linux, tt.initrd), bootmenu.Entry{Kernel: "l", Initrds: []string{"i", "j"}})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("openEntry(kernel of %d, two initrds of %d bytes) = %v, want %q", tt.linux, tt.initrd, err, tt.want)
+		}
+	}
+}
+
+// sized is a file system that claims sizes.
+type sized struct {
+	fs.FS
+	sizes map[string]int64
+}
+
+func (s sized) Open(name string) (fs.File, error) {
+	f, err := s.FS.Open(name)
+	return claiming{f, f.(io.ReaderAt), s.sizes[name]}, err
+}
+
+type claiming struct {
+	fs.File
+	io.ReaderAt
+	size int64
+}
+
+func (c claiming) Stat() (fs.FileInfo, error) { return c, nil }
+func (c claiming) Size() int64                { return c.size }
+func (c claiming) Name() string               { return "" }
+func (c claiming) Mode() fs.FileMode          { return 0 }
+func (c claiming) ModTime() time.Time         { return time.Time{} }
+func (c claiming) IsDir() bool                { return false }
+func (c claiming) Sys() any                   { return nil }
+
 func TestOptions(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "",
@@ -101,7 +169,14 @@ func TestOptions(t *testing.T) {
 		"splash --- quiet":       "splash",
 		"splash -- single":       "splash",
 		"--- quiet":              "",
-		"rd.live.dir=X rd.debug": "rd.live.dir=X rd.debug",
+		"rd.live.dir=X rd.debug": "rd.live.dir=X",
+		"rdinit=/x init=/x ramdisk-size=1 brd.rd_size=1 nvme_core.io_timeout=9 systemd.unit=a": "nvme_core.io_timeout=9 systemd.unit=a",
+		"iso-scan/filename=/x rootovl modprobe.blacklist=e1000e net.ifnames=0 network=a":       "network=a",
+		`a=x"y root=evil" b`: "b",
+		`"a root=evil" b`:    "b",
+		`b a"`:               "b",
+		`a="b c`:             `a="b c"`,
+		"a\x00b c":           "c",
 	} {
 		if got := Options(in); got != want {
 			t.Errorf("Options(%q) = %q, want %q", in, got, want)
@@ -195,6 +270,12 @@ func TestRootErrors(t *testing.T) {
 	copy(journal[1024+56:], "\x53\xef")
 	journal[1024+76], journal[1024+96] = 1, 4
 	var unreadable *UnreadableError
+	unknown := liveISO(t, false, "proc/x")
+	unknown[bytes.Index(unknown, []byte("hsqs"))+20] = 9 // the compression
+	if _, _, err := RootModules(bytes.NewReader(unknown), spec); !errors.As(err, &unreadable) || unreadable.Kind != "squashfs" || unreadable.Err == nil {
+		t.Errorf("RootModules(compression that is not known) = %v, want an UnreadableError with the cause", err)
+	}
+	unreadable = nil
 	if _, err := Root(bytes.NewReader(isotest.Image("X", map[string]string{"LiveOS/squashfs.img": string(journal)})), spec); !errors.As(err, &unreadable) || unreadable.Kind != "ext4" || unreadable.Err == nil {
 		t.Errorf("Root(ext4 with a journal) = %v, want an UnreadableError with the cause", err)
 	}

@@ -179,6 +179,8 @@ func TestModulesErrors(t *testing.T) {
 	short.Initrds[0].Size++
 	huge := kernelWith(good)
 	huge.Initrds[0].Size = 1 << 40
+	overflowing := kernelWith(good, good)
+	overflowing.Initrds[0].Size, overflowing.Initrds[1].Size = 1<<62, 1<<62
 	for _, tt := range []struct {
 		name   string
 		kernel *Kernel
@@ -186,7 +188,8 @@ func TestModulesErrors(t *testing.T) {
 	}{
 		{"cut off", kernelWith(good[:len(good)/2]), "boot/initrd: initrd, segment 2"},
 		{"shorter than it says", short, "unexpected EOF"},
-		{"too large", huge, "more than"},
+		{"too large", huge, "no more than 512 MiB"},
+		{"too large together", overflowing, "no more than 512 MiB"},
 		{"a damaged index", kernelWith(initrdtest.Newc("lib/modules/" + release + "/modules.dep nonsense")), "no colon"},
 	} {
 		if _, err := Modules(t.Context(), tt.kernel, Source{}, Wish{Needed: []Need{need("ext4")}}); err == nil || !strings.Contains(err.Error(), tt.want) {

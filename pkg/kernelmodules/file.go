@@ -17,27 +17,38 @@ import (
 const fileMax = 1 << 30
 
 // ReadFile reads a file of a foreign tree. Unlike fs.ReadFile it does not believe the size that the tree gives.
-func ReadFile(fsys fs.FS, name string) ([]byte, error) {
+func ReadFile(fsys fs.FS, name string) ([]byte, error) { return readFile(fsys, name, fileMax) }
+
+func readFile(fsys fs.FS, name string, most int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, fileMax+1))
-	return b, bounded(name, b, err)
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	return b, bounded(name, b, most, err)
 }
 
+// A sizeError says that a file has, or unpacks to, more bytes than it may.
+type sizeError struct{ most int64 }
+
+// Error names the bound.
+func (e *sizeError) Error() string { return fmt.Sprintf("it has more than %d bytes", e.most) }
+
 // bounded is err, or what is to be said of too many bytes.
-func bounded(name string, b []byte, err error) error {
-	if err == nil && len(b) > fileMax {
-		return fmt.Errorf("read %s: it has more than %d bytes", name, fileMax)
+func bounded(name string, b []byte, most int64, err error) error {
+	if err == nil && int64(len(b)) > most {
+		return fmt.Errorf("read %s: %w", name, &sizeError{most})
 	}
 	return err
 }
 
 // ReadModule reads a module and unpacks it, if it is compressed by its content.
-func ReadModule(fsys fs.FS, name string) ([]byte, error) {
-	b, err := ReadFile(fsys, name)
+func ReadModule(fsys fs.FS, name string) ([]byte, error) { return readModule(fsys, name, fileMax) }
+
+// readModule is ReadModule for one of at most so many bytes, unpacked or not.
+func readModule(fsys fs.FS, name string, most int64) ([]byte, error) {
+	b, err := readFile(fsys, name, most)
 	if err != nil || bytes.HasPrefix(b, []byte("\x7fELF")) {
 		return b, err
 	}
@@ -49,10 +60,10 @@ func ReadModule(fsys fs.FS, name string) ([]byte, error) {
 	if z.Format() == "" {
 		return b, nil
 	}
-	if b, err = io.ReadAll(io.LimitReader(z, fileMax+1)); err != nil {
+	if b, err = io.ReadAll(io.LimitReader(z, most+1)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	return b, bounded(name, b, nil)
+	return b, bounded(name, b, most, nil)
 }
 
 // Compression is the suffix that a module's file has because it is compressed, in one of the ways that the kernel's build knows

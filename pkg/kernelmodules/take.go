@@ -2,6 +2,7 @@ package kernelmodules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,6 +11,10 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/fstree"
 )
+
+// takenMax bounds what all modules together unpack to, in bytes, since they are kept in memory: every module of a distribution's kernel has
+// 400 MiB, those of a boot 20, and a compressed one may claim a thousand times its size.
+const takenMax = 512 << 20
 
 // Taken is modules that were taken out of a folder.
 type Taken struct {
@@ -25,6 +30,7 @@ type Taken struct {
 
 // Take takes modules, by name or by alias ("fs-ext4", a device's modalias), and all that they need, out of a folder lib/modules/<version>
 // that has an index. No wanted ones at all means every one there is. The folder is read as far as it must be, and not needed afterwards.
+// More than 512 MiB of modules, unpacked, are an error.
 func Take(ctx context.Context, folder fs.FS, wanted []string) (*Taken, error) {
 	x, err := ReadIndex(folder)
 	if err != nil {
@@ -47,20 +53,23 @@ func Take(ctx context.Context, folder fs.FS, wanted []string) (*Taken, error) {
 		}
 	}
 	s.Close()
-	if err := t.fill(ctx, folder, s); err != nil {
+	if err := t.fill(ctx, folder, s, takenMax); err != nil {
 		return nil, fmt.Errorf("take modules: %w", err)
 	}
 	return t, nil
 }
 
-// fill reads the modules of the set.
-func (t *Taken) fill(ctx context.Context, folder fs.FS, s *Set) error {
+// fill reads the modules of the set, of at most so many bytes together.
+func (t *Taken) fill(ctx context.Context, folder fs.FS, s *Set, most int64) error {
 	tree := fstree.NewMemory()
 	for _, name := range s.Sorted() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		b, err := ReadModule(folder, s.Index.Paths[name])
+		b, err := readModule(folder, s.Index.Paths[name], most-t.Bytes)
+		if tooLarge := new(sizeError); errors.As(err, &tooLarge) {
+			return fmt.Errorf("%s: with it the modules have more than %d bytes, unpacked; take fewer of them", name, most)
+		}
 		if err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ func imageParameters() []Parameter {
 	return []Parameter{
 		{
 			Key: "root", Form: "=live:<url>",
-			Doc: "The live ISO to boot, over http, https, ftp, ftps or tftp; `live:` may be left out. It may be compressed (xz, gzip, zstd, bzip2). Given more than once, or several separated by spaces: mirrors. `#sha256=<hex>` behind the URL is the image's digest. A path only: the server is DHCP's, from the root path (option 17) or the next server. `${mac}`, `${ip}`, `${hostname}`, `${uuid}`, `${serial}`, `${arch}`, `${kernel}` are filled in. An image that the machine has already: `live:CDLABEL=<label>`, `LABEL=`, `UUID=`, `PARTUUID=`, `/dev/…`, or `AOEINTERFACE=e<shelf>.<slot>`.",
+			Doc: "The live ISO to boot, over http, https, ftp, ftps, tftp or dolly; `live:` may be left out. It may be compressed (xz, gzip, zstd, bzip2). Given more than once, or several separated by spaces: mirrors. `#sha256=<hex>` behind the URL is the image's digest. A path only: the server is DHCP's, from the root path (option 17) or the next server. `${mac}`, `${ip}`, `${hostname}`, `${uuid}`, `${serial}`, `${arch}`, `${kernel}` are filled in. An image that the machine has already: `live:CDLABEL=<label>`, `LABEL=`, `UUID=`, `PARTUUID=`, `/dev/…`, or `AOEINTERFACE=e<shelf>.<slot>`.",
 			set: setRoot,
 		},
 		{
@@ -240,7 +240,7 @@ func systemParameters() []Parameter {
 		},
 		{
 			Key: "rd.liveboot.append", Form: "=iso",
-			Doc: "With kexec: put the options of the image's own boot entry in front of those of this line.",
+			Doc: "With kexec: put the options of the image's own boot entry in front of those of this line, but for those that would change the boot itself.",
 			set: func(p *Plan, w cmdline.Param) error {
 				p.Handoff.Append = true
 				return oneOf("iso")(p, w)

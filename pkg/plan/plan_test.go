@@ -61,6 +61,10 @@ func TestParse(t *testing.T) {
 		{"the server is DHCP's", "root=live:/images/i.iso", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{"/images/i.iso"} })},
 		{"all is DHCP's", "root=live:", with(func(p *Plan) { p.Image.URLs, p.Paths = nil, []string{""} })},
 		{"a ring", "root=live:dolly://h/i", with(func(p *Plan) { p.Image.URLs = []fetch.URL{"dolly://h/i"} })},
+		{"a ring with a mirror to turn to", "root=live:dolly:// root=live:http://h/i", with(func(p *Plan) {
+			p.Image.URLs = []fetch.URL{"dolly://", "http://h/i"}
+			p.Image.Dolly.Wait = 2 * time.Minute
+		})},
 		{"a ring without a server's name, and its options", "root=live:dolly:// rd.kiwi.live.dolly_options=-v,-P,pw,-a,60", with(func(p *Plan) {
 			p.Image.URLs = []fetch.URL{"dolly://"}
 			p.Image.Dolly = fetch.DollyOptions{Verbose: true, Password: "pw", Wait: time.Minute}

@@ -3,6 +3,7 @@ package squashfs
 import (
 	"bytes"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 
@@ -15,7 +16,8 @@ import (
 // A decompressor unpacks a block, which then has at most limit bytes.
 type decompressor func(packed []byte, limit int) ([]byte, error)
 
-// decompressorFor knows the compressions by their number in the superblock. Number 2 is lzma, which the kernel does not read either.
+// decompressorFor knows the compressions by their number in the superblock. Number 2 is lzma, which the kernel does not read either. The error for
+// any other number wraps errors.ErrUnsupported: the image may well be sound.
 func decompressorFor(number uint16) (decompressor, error) {
 	switch number {
 	case 1:
@@ -30,7 +32,7 @@ func decompressorFor(number uint16) (decompressor, error) {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBlockSize))
 		return func(packed []byte, limit int) ([]byte, error) { return d.DecodeAll(packed, make([]byte, 0, limit)) }, err
 	}
-	return nil, fmt.Errorf("%w: compression %d is not known", ErrFormat, number)
+	return nil, fmt.Errorf("compression %d: %w", number, errors.ErrUnsupported)
 }
 
 func streaming(open func(io.Reader) (io.Reader, error)) decompressor {

@@ -65,7 +65,7 @@ type image struct {
 //	72      8       directory table
 //	80      8       fragment table
 //
-// The files of the result implement io.ReaderAt.
+// The files of the result implement io.ReaderAt. The error wraps ErrFormat, or errors.ErrUnsupported if the compression is not known.
 func Open(r io.ReaderAt) (fs.FS, error) {
 	b := make([]byte, superblockSize)
 	if _, err := r.ReadAt(b, 0); err != nil {

@@ -97,19 +97,20 @@ func TestOpenErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		in   []byte
+		want error
 	}{
-		{"empty", nil},
-		{"something else", bytes.Repeat([]byte("x"), 4096)},
-		{"version 3", changed(28, 3)},
-		{"block size", changed(12, 1)},
-		{"compression", changed(20, 9)},
-		{"cut off", image[:100]},
-		{"root beyond the end", changed(37, 0x7f)},
+		{"empty", nil, squashfs.ErrFormat},
+		{"something else", bytes.Repeat([]byte("x"), 4096), squashfs.ErrFormat},
+		{"version 3", changed(28, 3), squashfs.ErrFormat},
+		{"block size", changed(12, 1), squashfs.ErrFormat},
+		{"compression", changed(20, 9), errors.ErrUnsupported},
+		{"cut off", image[:100], squashfs.ErrFormat},
+		{"root beyond the end", changed(37, 0x7f), squashfs.ErrFormat},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := squashfs.Open(bytes.NewReader(tt.in)); !errors.Is(err, squashfs.ErrFormat) {
-				t.Errorf("Open() = %v, want ErrFormat", err)
+			if _, err := squashfs.Open(bytes.NewReader(tt.in)); !errors.Is(err, tt.want) {
+				t.Errorf("Open() = %v, want %v", err, tt.want)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"testing"
 )
 
@@ -60,6 +61,27 @@ func TestDialer(t *testing.T) {
 			t.Errorf("%s: came from %s, want %s", tt.name, from, tt.from)
 		}
 		conn.Close()
+	}
+}
+
+func TestListenPort(t *testing.T) {
+	for _, from := range []string{"", "127.0.0.78", "lo"} {
+		listener, err := Dialer{Interface: from}.ListenPort(t.Context(), 0)
+		if err != nil {
+			t.Errorf("ListenPort on %q: %v", from, err)
+			continue
+		}
+		host := "127.0.0.1"
+		if from == "127.0.0.78" {
+			host = from
+		}
+		port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+		if conn, err := net.Dial("tcp4", net.JoinHostPort(host, port)); err != nil {
+			t.Errorf("connect to ListenPort on %q: %v", from, err)
+		} else {
+			conn.Close()
+		}
+		listener.Close()
 	}
 }
 
