@@ -330,6 +330,17 @@ func TestKexecDiskNoRanges(t *testing.T) {
 	}
 }
 
+// A medium that the machine has already gives its kernel without a network.
+func TestKexecLocal(t *testing.T) {
+	full(t)
+	t.Parallel()
+	medium := withDisk(qemu.Disk{File: isoWithKernel(t, liveiso.RootfsImage), Bus: qemu.Virtio, ReadOnly: true})
+	m, k := bootOther(t, another+" root=live:CDLABEL="+liveiso.VolumeID, medium, noCard)
+	m.see(kexeced(k), anyFailure(), handedOver())
+	checkKexec(t, m.facts(), k)
+	m.neverSaid(said(network, ""))
+}
+
 // The same over FTP, whose server takes up a file anywhere.
 func TestKexecFTP(t *testing.T) {
 	full(t)

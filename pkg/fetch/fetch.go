@@ -18,6 +18,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,8 +52,9 @@ type Environment struct {
 	// Report is told what happens, one event after the other; nil for nobody. Nothing is read while it runs.
 	Report func(Event)
 	// Decompress looks at the beginning of r, and returns a reader of what is compressed in it, and the name of the compression; or one of
-	// the same bytes, and "". name is that of the file. It may read ahead. A reader that is also an io.Closer is closed. It is nil if
-	// nothing is to be decompressed. A reader of the same bytes is not read where those that it was made from are still known.
+	// the same bytes, and "". name is that of the file. It may read ahead. A reader that is also an io.Closer is closed, never
+	// beside a Read of it, which ends when one of r fails. It is nil if nothing is to be decompressed. A reader of the same bytes is not read
+	// where those that it was made from are still known.
 	Decompress func(r io.Reader, name string) (io.Reader, string, error)
 	// Verifies tells that who reads Ranges verifies each part: then a mirror's file of the same size is taken for the same, and no validator is
 	// needed.
@@ -95,7 +98,7 @@ func (o Options) withDefaults(e Environment) Options {
 	return o
 }
 
-// A Stream is an image on its way. It is read by one goroutine at a time; Received may be called by another.
+// A Stream is an image on its way. It is read by one goroutine at a time; Received and Close may be called by another.
 type Stream struct {
 	// URL is where it comes from, after redirects. A mirror that takes over in the middle does not change it.
 	URL URL
@@ -107,9 +110,14 @@ type Stream struct {
 	Ranges bool
 
 	download *download
-	tap      *tap // what reader reads
-	reader   io.Reader
-	err      error
+	closed   atomic.Bool
+
+	// reading is held by whoever changes what is below, for as long as a Read is under way: a decompressor cannot be closed beside its Read,
+	// nor a download beside a new beginning.
+	reading sync.Mutex
+	tap     *tap // what reader reads
+	reader  io.Reader
+	err     error
 }
 
 // Open asks for the image, and returns when its first bytes can be read. Its error is a *SourceError if no server has it.

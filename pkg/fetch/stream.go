@@ -21,6 +21,8 @@ func (s *Stream) Settle(block []byte) { s.tap.settle(block) }
 
 // read reads into p, which is the end of a block if one is lent.
 func (s *Stream) read(p, block []byte) (n int, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
 	if s.err != nil {
 		return 0, s.err
 	}
@@ -34,14 +36,17 @@ func (s *Stream) read(p, block []byte) (n int, err error) {
 	}
 	err = s.ended(err)
 	var restart *RestartError
-	if !errors.As(err, &restart) {
-		s.err = err
-		return n, err
+	if errors.As(err, &restart) {
+		n = 0
+		if err = s.begin(); err == nil {
+			return 0, &RestartError{Size: s.Size, Cause: restart.Cause}
+		}
 	}
-	if s.err = s.begin(); s.err != nil {
-		return 0, s.err
+	if s.closed.Load() && err != io.EOF {
+		err = fmt.Errorf("get %v: %w", s.URL, errClosed) // that is why the context ended, or the decompressor had no more to read
 	}
-	return 0, &RestartError{Size: s.Size, Cause: restart.Cause}
+	s.err = err
+	return n, err
 }
 
 // ended tells what an error of the reader means: what the download said goes before what a decompressor made of it.
@@ -78,12 +83,15 @@ func (s *Stream) Received() (n, size int64) {
 	return s.download.offset.Load(), s.download.length.Load()
 }
 
-// Close gives the connection up.
+// Close gives the connection up. It may be called beside a Read, which then ends with an error, and returns after it.
 func (s *Stream) Close() error {
-	s.download.cancel() // a decompressor that still reads ahead stops waiting
-	s.tap.shut()
+	s.closed.Store(true)
+	s.download.cancel() // whoever waits for the network stops waiting, be it a Read or a decompressor that reads ahead
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.tap.set(errClosed)
 	s.release()
-	s.tap.reading.Lock() // against a Settle
+	s.tap.reading.Lock() // against a Settle, and a decompressor that reads ahead
 	defer s.tap.reading.Unlock()
 	s.download.close()
 	return nil
@@ -183,13 +191,6 @@ func (t *tap) set(err error) {
 	if t.err == nil {
 		t.err = err
 	}
-}
-
-// shut waits for a read that is under way, and lets nobody begin another.
-func (t *tap) shut() {
-	t.set(errClosed)
-	t.reading.Lock()
-	defer t.reading.Unlock()
 }
 
 // undecodable says that what arrived is not what its beginning promised.

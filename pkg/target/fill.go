@@ -81,6 +81,7 @@ func Copy(ctx context.Context, r io.Reader, s Sink) (size int64, err error) {
 		free <- memory[i*BlockSize : (i+1)*BlockSize]
 	}
 	var volume int64
+	var failed error // of the device; what the reader says of its end is only what came of it
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(full)
@@ -89,6 +90,7 @@ func Copy(ctx context.Context, r io.Reader, s Sink) (size int64, err error) {
 	group.Go(func() (err error) {
 		// A reader that waits for its server does not see that the device has failed.
 		defer func() {
+			failed = err
 			if closer, ok := r.(io.Closer); ok && err != nil {
 				_ = closer.Close()
 			}
@@ -115,6 +117,9 @@ func Copy(ctx context.Context, r io.Reader, s Sink) (size int64, err error) {
 		return nil
 	})
 	if err := group.Wait(); err != nil {
+		if failed != nil {
+			err = failed
+		}
 		return size, err
 	}
 	if size == 0 {
