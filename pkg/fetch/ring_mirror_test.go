@@ -27,7 +27,7 @@ func TestRingBehindMirror(t *testing.T) {
 			w.Write(image[:4<<20])
 			panic(http.ErrAbortHandler)
 		case 2:
-			http.Error(w, "busy", 503)
+			http.Error(w, "busy", http.StatusServiceUnavailable)
 		default:
 			http.ServeContent(w, q, "i.iso", time.Time{}, bytes.NewReader(image))
 		}

@@ -10,6 +10,9 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/dolly/ring"
 )
 
+// relinkTime is how long a node may take to listen again that has lost the one before it.
+const relinkTime = 15 * time.Second
+
 // A branch is a way on: the node behind this one, whoever it is at the moment.
 type branch struct {
 	node *node
@@ -23,7 +26,9 @@ type branch struct {
 	// settled is closed as long as it is certain who the next node is.
 	settled chan struct{}
 	child   *ring.Child // nil: none
-	place   int         // of child, or of the last one that was tried
+	// heard is closed when child has said something, which it does when it has read the introduction.
+	heard chan struct{}
+	place int // of child, or of the last one that was tried
 	// begun tells that child was sent something, so that nobody else can take its place.
 	begun bool
 	sent  int64
@@ -49,11 +54,12 @@ func (b *branch) name() string {
 // run connects to the next node and listens to it; if it is lost before the image begins, to the one behind it.
 func (b *branch) run() {
 	defer close(b.done)
+	limit := b.node.options.Next
 	for _, place := range b.places {
 		b.mutex.Lock()
 		b.place = place
 		b.mutex.Unlock()
-		child, err := b.connect(b.node.Hosts[place])
+		child, err := b.connect(b.node.Hosts[place], limit)
 		if err == nil {
 			b.settle(child)
 			b.node.report.tell(Linked{Host: child.Host})
@@ -62,6 +68,7 @@ func (b *branch) run() {
 			if b.over(err) {
 				return
 			}
+			limit = min(limit, relinkTime) // the server may begin at any moment
 		}
 		if b.node.ctx.Err() != nil {
 			break
@@ -91,7 +98,7 @@ func (b *branch) skip(place int) {
 func (b *branch) settle(child *ring.Child) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	b.child = child
+	b.child, b.heard = child, make(chan struct{})
 	close(b.settled)
 }
 
@@ -129,9 +136,9 @@ func (n *node) behind(place int) int {
 }
 
 // connect makes host the next node.
-func (b *branch) connect(host string) (*ring.Child, error) {
+func (b *branch) connect(host string, limit time.Duration) (*ring.Child, error) {
 	n := b.node
-	ctx, cancel := context.WithTimeoutCause(n.ctx, n.options.Next, fmt.Errorf("tried for %v", n.options.Next))
+	ctx, cancel := context.WithTimeoutCause(n.ctx, limit, fmt.Errorf("tried for %v", limit))
 	defer cancel()
 	var told time.Time
 	child, err := ring.Connect(ctx, n.options.Dial, host, n.options.Attempts, func(err error) {
@@ -154,8 +161,11 @@ func (b *branch) connect(host string) (*ring.Child, error) {
 
 // listen passes up what comes from behind, until the size comes back.
 func (b *branch) listen(child *ring.Child) error {
-	for {
+	for first := true; ; first = false {
 		message, err := child.Next()
+		if first {
+			close(b.heard)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -228,9 +238,25 @@ func (b *branch) pass(p []byte) {
 	}
 }
 
-func (b *branch) putTotal(total int64) {
+// putTotal tells the next node the size. One that has become the next a moment ago may not have read the introduction yet, and would take the size for a
+// part of it; it is waited for until ctx is done.
+func (b *branch) putTotal(ctx context.Context, total int64) {
 	if child := b.take(); child != nil {
+		b.mutex.Lock()
+		heard := b.heard
+		b.mutex.Unlock()
+		select {
+		case <-heard:
+		case <-ctx.Done():
+		}
 		_ = child.PutTotal(total) // if it is gone, whoever listens to it notices
+	}
+}
+
+// end tells the next node that there are no more data.
+func (b *branch) end() {
+	if child := b.take(); child != nil {
+		child.EndData()
 	}
 }
 

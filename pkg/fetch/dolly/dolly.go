@@ -5,8 +5,9 @@
 // that is slow slows the ring; nothing is kept. The end comes when the parent has said how long the image is, never with the end of a
 // connection.
 //
-// Whoever can connect can begin a ring. What guards against that is the password, which versions 0.7x of the program have, the addresses in
-// Options.From, and, for the image itself, its digest, which is compared by whoever reads it.
+// Whoever can connect can begin a ring. What guards against that is the image's digest, which is compared by whoever reads it, and the addresses in
+// Options.From. The password, which versions 0.7x of the program have, keeps rings apart and nodes that do not know it out; a server
+// does not have to know it to be believed, since the protocol makes only the nodes prove that they do.
 //
 // A next node that cannot be connected to is left out, with the one behind it as the next, unless the ring is a tree. One that is lost in
 // the middle of the image is lost with all behind it, and this node goes on as the last one. If the node before this one is lost, Read
@@ -37,23 +38,26 @@ const (
 const (
 	// DefaultNext outlasts the start of a machine that was switched on a little later than this one.
 	DefaultNext = 3 * time.Minute
-	// DefaultConfirm outlasts the last bytes in the buffers of a long ring. (Other programs write to a disk before they confirm, which may
-	// take longer.)
-	DefaultConfirm = 30 * time.Second
+	// DefaultConfirm outlasts the last bytes in the buffers of a long ring with a slow node in it, and programs that write to a disk before they
+	// confirm. (A node that is gone is noticed before.)
+	DefaultConfirm = 5 * time.Minute
 	// DefaultRemind is how often a person is told that nothing happens.
 	DefaultRemind = time.Minute
 )
 
+// attemptTime is more than an attempt to connect takes, and the wait behind it.
+const attemptTime = time.Minute
+
 // Options say how to be in a ring.
 type Options struct {
-	// Password of the ring; empty for none. A ring with another one, or without, is not joined.
+	// Password of the ring; empty for none. A ring with another one, or without, is not joined. It proves nothing of the server.
 	Password string
 	// From are the networks from which a parent may connect; none for any.
 	From []netip.Prefix
-	// Wait is how long a ring is waited for; 0 for ever.
+	// Wait is how long a ring is waited for; 0 for ever. One that was joined is given up when its first byte has not come after Wait and Next.
 	Wait time.Duration
-	// Next is how long the next node is tried until it is left out; 0 means DefaultNext. Attempts is how often, once a second; 0 means
-	// any number within that time.
+	// Next is how long the next node is tried until it is left out; 0 means DefaultNext, or as long as Attempts take. Attempts is how often, once a
+	// second; 0 means any number within that time.
 	Next     time.Duration
 	Attempts int
 	// Confirm is how long the nodes behind this one may take to say that they have everything; 0 means DefaultConfirm.
@@ -85,6 +89,9 @@ type File struct {
 
 // New returns the file; nothing is listened to yet. name is what wire.Body.URL is to be.
 func New(name string, o Options) *File {
+	if o.Next == 0 && o.Attempts > 0 {
+		o.Next = time.Duration(o.Attempts) * attemptTime
+	}
 	for _, d := range []struct {
 		to    *time.Duration
 		value time.Duration
@@ -107,6 +114,7 @@ func (f *File) Open(ctx context.Context, _ wire.Position) (*wire.Body, error) {
 		cancel(err)
 		return nil, err
 	}
+	// From here on n.Close cancels it.
 	return &wire.Body{ReadCloser: n, URL: f.name, Size: -1}, nil
 }
 

@@ -173,6 +173,20 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
+// TestHung: a machine that takes connections and says nothing is not waited for for ever, and is named.
+func TestHung(t *testing.T) {
+	l := newLab(t)
+	l.start(1, nil)
+	for _, port := range []int{ring.DataPort, ring.ControlPort} {
+		l.listen(2, port)
+	}
+	got := <-l.serve(server.Server{Hosts: l.hosts(3), Wait: 500 * time.Millisecond}, bytes.NewReader(noise(1)))
+	var absent *server.AbsentError
+	if !errors.As(got.err, &absent) || !slices.Equal(absent.Hosts, l.hosts(3)[1:]) || len(got.Skipped) > 0 {
+		t.Errorf("Send = %+v, want an AbsentError that names %v", got, l.hosts(3)[1:])
+	}
+}
+
 // TestAbsent leaves machines out that are not there when the ring is built.
 func TestAbsent(t *testing.T) {
 	const nodes = 5

@@ -27,15 +27,20 @@ const (
 	maxRefusals = 100
 )
 
-// A WaitError says that no ring came in the time that was given.
+// A WaitError says that no ring came in the time that was given, or nothing from the one that came.
 type WaitError struct {
 	For time.Duration
+	// Parent is the one whose ring was joined, and sent nothing; empty if none was.
+	Parent string
 	// Last is the last ring that was refused; nil if there was none.
 	Last *Refused
 }
 
 // Error says for how long.
 func (e *WaitError) Error() string {
+	if e.Parent != "" {
+		return fmt.Sprintf("in the ring for %v, and %s has sent nothing", e.For, e.Parent)
+	}
 	text := fmt.Sprintf("no dolly server has connected to ports %d and %d within %v", dataPort, controlPort, e.For)
 	if e.Last != nil {
 		text += "; " + e.Last.String()
@@ -200,9 +205,6 @@ func (g *gate) introduce(ctx context.Context, conn net.Conn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	c, err := g.identify(ctx, conn)
 	stop() // what was chosen shall outlive ctx
-	g.mutex.Lock()
-	g.control = slices.DeleteFunc(g.control, func(c net.Conn) bool { return c == conn })
-	g.mutex.Unlock()
 	if err == nil {
 		select {
 		case g.calls <- c:
@@ -219,6 +221,9 @@ func (g *gate) introduce(ctx context.Context, conn net.Conn) {
 // identify finds out who is in the ring, and the data connection.
 func (g *gate) identify(ctx context.Context, conn net.Conn) (call, error) {
 	in, err := ring.Receive(conn, g.options.Password)
+	g.mutex.Lock() // it has spoken, and shall make no room for those who have not
+	g.control = slices.DeleteFunc(g.control, func(c net.Conn) bool { return c == conn })
+	g.mutex.Unlock()
 	if err != nil {
 		return call{}, err
 	}

@@ -150,6 +150,28 @@ func TestWait(t *testing.T) {
 	}
 }
 
+// TestSilentRing gives a ring up that was joined, and does not begin.
+func TestSilentRing(t *testing.T) {
+	l := newLab(t)
+	m := l.start(1, func(o *dolly.Options, _ *machine) { o.Wait, o.Next = 2*time.Second, 100*time.Millisecond })
+	l.serve(server.Server{Hosts: l.hosts(1)}, newGated(t, []byte("x")))
+	m.await(t, func(e dolly.Event) bool { _, ok := e.(dolly.Joined); return ok })
+	var wait *dolly.WaitError
+	if err := m.end(t); !errors.As(err, &wait) || !strings.Contains(err.Error(), "the dolly server "+l.host(0)+" has sent nothing") {
+		t.Errorf("ended with %v, want a WaitError that names the server", err)
+	}
+	// One that has begun may take its time.
+	source := newGated(t, []byte("xy"))
+	source.limit <- 1
+	begun := l.start(2, func(o *dolly.Options, _ *machine) {
+		o.Wait, o.Next, o.Remind = 2*time.Second, 100*time.Millisecond, 3*time.Second
+	})
+	l.serve(server.Server{Hosts: l.hosts(2)[1:]}, source)
+	begun.await(t, func(e dolly.Event) bool { s, ok := e.(dolly.Stuck); return ok && s.Received == 1 })
+	close(source.limit)
+	begun.whole(t, "node", []byte("xy"))
+}
+
 // TestCancel ends the waiting, at every step of it, and leaves nothing open.
 func TestCancel(t *testing.T) {
 	for _, step := range []string{"waiting", "next node", "first byte"} {

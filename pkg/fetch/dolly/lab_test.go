@@ -30,7 +30,8 @@ type lab struct {
 }
 
 func newLab(t *testing.T) *lab {
-	return &lab{t, fmt.Sprintf("127.%d.%d.", 80+labs.Add(1)/200, 1+labs.Load()%200)}
+	n := labs.Add(1)
+	return &lab{t, fmt.Sprintf("127.%d.%d.", 80+n/200, 1+n%200)}
 }
 
 // host is the address of the machine i, the server's being 0.
@@ -70,11 +71,14 @@ type machine struct {
 	// after is told the number of bytes after each block; it may block, and its error breaks the machine off.
 	after func(n int64) error
 	block int
+	// forget keeps no more of the image than its size.
+	forget bool
 
 	mutex   sync.Mutex
 	changed chan struct{}
 	events  []dolly.Event
 	got     bytes.Buffer
+	sum     int64
 	done    chan struct{}
 	err     error
 }
@@ -110,8 +114,11 @@ func (m *machine) run(ctx context.Context, o dolly.Options) error {
 	for p := make([]byte, m.block); ; {
 		n, err := body.Read(p)
 		m.mutex.Lock()
-		m.got.Write(p[:n])
-		sum := int64(m.got.Len())
+		if !m.forget {
+			m.got.Write(p[:n])
+		}
+		m.sum += int64(n)
+		sum := m.sum
 		m.mutex.Unlock()
 		if err == io.EOF {
 			return nil
@@ -155,6 +162,13 @@ func (m *machine) await(t *testing.T, is func(dolly.Event) bool) dolly.Event {
 			t.Fatalf("the event did not come; there were %v", m.told())
 		}
 	}
+}
+
+// received is how many bytes came.
+func (m *machine) received() int64 {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.sum
 }
 
 func (m *machine) told() []dolly.Event {

@@ -42,6 +42,9 @@ func (e *LostError) Error() string {
 // Unwrap returns the cause.
 func (e *LostError) Unwrap() error { return e.Err }
 
+// Permanent is false: there was a ring, and there may be another one.
+func (*LostError) Permanent() bool { return false }
+
 // A TotalError says that more came than there is.
 type TotalError struct {
 	Parent          string
@@ -52,6 +55,9 @@ type TotalError struct {
 func (e *TotalError) Error() string {
 	return fmt.Sprintf("%s sent %d bytes, and says that there are %d", e.Parent, e.Received, e.Total)
 }
+
+// Permanent is false: there may be another ring.
+func (*TotalError) Permanent() bool { return false }
 
 // A node is this machine in a ring. It is read by one goroutine.
 type node struct {
@@ -70,14 +76,17 @@ type node struct {
 	failure error
 
 	received atomic.Int64
-	// sending is the branch whose child is being written to; nil if the parent is waited for.
+	// sending is the branch whose child is being written to; nil if there is none.
 	sending atomic.Pointer[branch]
+	// reading tells that the parent is waited for.
+	reading atomic.Bool
 	buffer  []byte // for readers that take little at a time
 	rest    []byte // of buffer, not read yet
 	err     error
 
 	upMutex sync.Mutex
 	counted map[string]bool // lines by which the server counts, each of which is sent up once
+	mute    bool            // nothing more can be sent up
 }
 
 func newNode(ctx context.Context, cancel context.CancelCauseFunc, f *File, c call) *node {
@@ -92,8 +101,8 @@ func parentName(c call, address string) string {
 	if p := slices.Index(c.Hosts, address); p >= 0 {
 		return fmt.Sprintf("node %d, %s", p+1, address)
 	}
-	if p := c.Parent(c.place); p >= 0 {
-		return fmt.Sprintf("node %d, %s (%s)", p+1, c.Hosts[p], address)
+	if c.Parent(c.place) >= 0 { // or one before it: some may have been left out
+		return "the node before, " + address
 	}
 	return "the dolly server " + address
 }
@@ -104,6 +113,7 @@ func (n *node) begin() error {
 		_ = n.data.Close() // whoever waits for it goes on
 		_ = n.control.Close()
 	})
+	n.expect()
 	n.report.tell(Joined{
 		Name: n.Hosts[n.place], Place: n.place + 1, Hosts: len(n.Hosts), Parent: n.parent, Versions: n.Dialect.String(),
 	})
@@ -124,6 +134,20 @@ func (n *node) begin() error {
 	return nil
 }
 
+// expect gives the ring up if nothing has come in the time that a person gave, and in that which the building of a ring takes when a node is absent.
+func (n *node) expect() {
+	if n.options.Wait == 0 {
+		return
+	}
+	most := n.options.Wait + n.options.Next
+	over := time.AfterFunc(most, func() {
+		if n.received.Load() == 0 && n.total.Load() < 0 {
+			n.cancel(&WaitError{For: most, Parent: n.parent})
+		}
+	})
+	context.AfterFunc(n.ctx, func() { over.Stop() })
+}
+
 // up sends a line to the parent in one piece. If that fails, the parent is gone, which is noticed elsewhere.
 func (n *node) up(line string) {
 	n.upMutex.Lock()
@@ -134,8 +158,19 @@ func (n *node) up(line string) {
 		}
 		n.counted[line] = true
 	}
-	_ = n.control.SetWriteDeadline(time.Now().Add(upTime))
-	_, _ = n.control.Write([]byte(line))
+	n.say(func(w io.Writer) error {
+		_, err := io.WriteString(w, line)
+		return err
+	})
+}
+
+// say sends something to the parent, upMutex being held. After an error it sends nothing any more: what was begun would get a wrong end.
+func (n *node) say(send func(io.Writer) error) {
+	if n.mute {
+		return
+	}
+	_ = n.control.SetWriteDeadline(time.Now().Add(upTime)) // the writing fails, too
+	n.mute = send(n.control) != nil
 }
 
 // listen waits for the size, and passes it on.
@@ -144,8 +179,10 @@ func (n *node) listen() {
 	if err != nil {
 		n.failure = err
 	} else {
+		ctx, cancel := context.WithTimeout(n.ctx, totalTime/2) // this node waits no longer than totalTime itself
+		defer cancel()
 		for _, b := range n.branches {
-			b.putTotal(total)
+			b.putTotal(ctx, total)
 		}
 		n.total.Store(total)
 	}
@@ -172,9 +209,13 @@ func (n *node) watch() {
 			continue
 		}
 		e := Stuck{On: n.parent, Received: now, For: time.Since(moved)}
-		if b := n.sending.Load(); b != nil {
+		switch b := n.sending.Load(); {
+		case b != nil:
 			e.On, e.Sending = b.name(), true
-		} else if now == n.total.Load() {
+		case now == n.total.Load():
+			continue
+		case !n.reading.Load(): // whoever reads from this node takes his time
+			moved = time.Now()
 			continue
 		}
 		n.report.tell(e)

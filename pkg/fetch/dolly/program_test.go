@@ -113,6 +113,7 @@ func record(t *testing.T, conn net.Conn) net.Conn {
 func (h *hall) start(i int, password string) *machine {
 	return h.lab.start(i, func(o *dolly.Options, _ *machine) {
 		o.Password = password
+		o.Confirm = time.Minute // the programs bring all to the disk first
 		o.Dial = h.dial(i)
 		o.Listen = func(ctx context.Context, port int) (listener net.Listener, err error) {
 			h.machines[i].Far(func() error {

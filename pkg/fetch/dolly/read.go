@@ -62,7 +62,9 @@ func (n *node) relay(p []byte) (int, error) {
 		case total >= 0:
 			p = p[:min(int64(len(p)), total-received)]
 		}
+		n.reading.Store(true)
 		m, err := n.data.Read(p)
+		n.reading.Store(false)
 		if m > 0 {
 			n.received.Add(int64(m))
 			for _, b := range n.branches {
@@ -92,6 +94,9 @@ func (n *node) judge(err error) error {
 	}
 	select { // the size may have been sent, and be on its way
 	case <-n.told:
+		if n.failure != nil {
+			return n.lost(n.failure)
+		}
 	case <-time.After(totalTime):
 	case <-n.ctx.Done():
 	}
@@ -106,6 +111,9 @@ func (n *node) finish() error {
 	answer, confirmed := n.total.Load(), true
 	ctx, cancel := context.WithTimeoutCause(n.ctx, n.options.Confirm, errSilent)
 	defer cancel()
+	for _, b := range n.branches {
+		b.end()
+	}
 	for _, b := range n.branches {
 		said, err := b.confirm(ctx)
 		if err != nil {
@@ -122,8 +130,7 @@ func (n *node) finish() error {
 	if confirmed {
 		n.upMutex.Lock()
 		defer n.upMutex.Unlock()
-		_ = n.control.SetWriteDeadline(time.Now().Add(upTime))
-		_ = ring.PutTotal(n.control, answer) // the image is there, whoever hears of it
+		n.say(func(w io.Writer) error { return ring.PutTotal(w, answer) }) // the image is there, whoever hears of it
 	}
 	return io.EOF
 }

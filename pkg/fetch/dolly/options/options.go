@@ -37,7 +37,7 @@ const serverOptions = "sSHIODXfdK"
 // Options returns the options, in the order in which they are documented.
 func Options() []Option {
 	return []Option{
-		{"-P", "<password>", "The ring's password; a ring with another one, or without, is not joined. (Everybody on the machine can read the kernel command line; see `--password-file`.)",
+		{"-P", "<password>", "The ring's password (0.7x); a ring with another one, or without, is not joined. (Everybody on the machine can read the kernel command line; see `--password-file`.)",
 			func(o *fetch.DollyOptions, value string) error {
 				o.Password = fetch.Secret(value)
 				return nil
@@ -48,10 +48,10 @@ func Options() []Option {
 				return nil
 			}},
 		{"--from", "<address[/bits]>", "Join only a ring whose server, or node before this one, has such an address; may be given several times.", setFrom},
-		{"-a", "<seconds>", "Wait so long for a server; by default for ever.", setWait},
+		{"-a", "<seconds>", "Wait so long for a server, and, in its ring, so long and the time for the next node (see `-r`) for the first byte; by default for ever.", setWait},
 		{"-r", "<number>", "Try so often, once a second, to connect to the next node before it is left out; by default for three minutes.",
 			func(o *fetch.DollyOptions, value string) (err error) {
-				o.Retry, err = number(value)
+				o.Retry, err = number(value, maxRetry)
 				return err
 			}},
 		{"-Y", "", "A hyphen in a host's name is a part of it; by default what follows it names an interface of the host.",
@@ -189,22 +189,25 @@ func setFrom(o *fetch.DollyOptions, value string) error {
 	return nil
 }
 
-// maxSeconds is what a wait may have: a year.
-const maxSeconds = 365 * 24 * 60 * 60
+// maxSeconds is what a wait may have: a year. maxRetry is a day of attempts.
+const (
+	maxSeconds = 365 * 24 * 60 * 60
+	maxRetry   = 24 * 60 * 60
+)
 
 func setWait(o *fetch.DollyOptions, value string) error {
-	n, err := number(value)
-	if err != nil || n > maxSeconds {
-		return errors.New("want a number of seconds")
+	n, err := number(value, maxSeconds)
+	if err != nil {
+		return fmt.Errorf("%w, in seconds", err)
 	}
 	o.Wait = time.Duration(n) * time.Second
 	return nil
 }
 
-func number(value string) (int, error) {
+func number(value string, limit int) (int, error) {
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 {
-		return 0, errors.New("want a number of at least 1")
+	if err != nil || n < 1 || n > limit {
+		return 0, fmt.Errorf("want a number from 1 to %d", limit)
 	}
 	return n, nil
 }

@@ -38,7 +38,7 @@ func TestApply(t *testing.T) {
 		{"-P", fetch.DollyOptions{}, "-P: want a value"},
 		{"-P,''", fetch.DollyOptions{}, "-P: want a value"},
 		{"-a,0", fetch.DollyOptions{}, "-a: want a number"},
-		{"-a,99999999999", fetch.DollyOptions{}, "-a: want a number of seconds"},
+		{"-a,99999999999", fetch.DollyOptions{}, "-a: want a number from 1 to 31536000, in seconds"},
 		{"-r,x", fetch.DollyOptions{}, "-r: want a number"},
 		{"--from=fd00::/8", fetch.DollyOptions{}, "--from: want an IPv4"},
 		{"--from=here", fetch.DollyOptions{}, "--from: want an IPv4"},

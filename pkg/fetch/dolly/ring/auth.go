@@ -59,18 +59,19 @@ func prove(rw io.ReadWriter, password string) error {
 func challenge(rw io.ReadWriter, password, host string) error {
 	nonce := make([]byte, nonceSize)
 	rand.Read(nonce) // it never fails
-	if _, err := rw.Write(nonce); err != nil {
-		return err
-	}
 	answer := make([]byte, sha256.Size)
-	if _, err := io.ReadFull(rw, answer); err != nil {
+	_, err := rw.Write(nonce)
+	if err == nil {
+		_, err = io.ReadFull(rw, answer)
+	}
+	if err != nil {
 		return &PasswordError{fmt.Sprintf("it did not answer when it was asked for the password, so it may have none: %v", unexpected(err))}
 	}
 	if subtle.ConstantTimeCompare(answer, proof(password, nonce)) != 1 {
 		_, _ = io.WriteString(rw, rejected+host+"\x00") // it is not there any more for what follows
 		return &PasswordError{"its password is another one"}
 	}
-	_, err := io.WriteString(rw, accepted)
+	_, err = io.WriteString(rw, accepted)
 	return err
 }
 

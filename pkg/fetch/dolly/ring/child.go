@@ -10,7 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Dial makes a connection.
@@ -31,12 +34,11 @@ type Child struct {
 // Connect connects to a child, again and again, until ctx is done or all attempts are used up; 0 is any number. failed is told of
 // each attempt that went wrong.
 func Connect(ctx context.Context, dial Dial, host string, attempts int, failed func(error)) (*Child, error) {
-	c := &Child{Host: host}
-	c.total.Store(-1)
+	c := newChild(host, nil)
 	for n := 1; ; n++ {
 		err := c.connect(ctx, dial)
 		if err == nil {
-			c.messages = bufio.NewReaderSize(c.Control, maxLine)
+			c.messages.Reset(c.Control)
 			return c, nil
 		}
 		if ctx.Err() != nil {
@@ -55,6 +57,12 @@ func Connect(ctx context.Context, dial Dial, host string, attempts int, failed f
 	}
 }
 
+func newChild(host string, control net.Conn) *Child {
+	c := &Child{Host: host, Control: control, messages: bufio.NewReaderSize(control, maxLine)}
+	c.total.Store(-1)
+	return c
+}
+
 // connect makes those of the two connections that are not there yet: a child takes the first that come.
 func (c *Child) connect(ctx context.Context, dial Dial) error {
 	for _, side := range []struct {
@@ -69,6 +77,9 @@ func (c *Child) connect(ctx context.Context, dial Dial) error {
 			return err
 		}
 		KeepAlive(conn)
+		if side.port == ControlPort {
+			bound(conn)
+		}
 		*side.conn = conn
 	}
 	return nil
@@ -80,6 +91,26 @@ func KeepAlive(conn net.Conn) {
 		// An error would come back with the next use of the connection.
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 10 * time.Second, Count: 5})
 	}
+}
+
+// unansweredTime is how long what was sent on a control connection may be without an acknowledgement.
+const unansweredTime = time.Minute
+
+// bound ends a connection when what was sent was not acknowledged for unansweredTime: as long as something is on its way the kernel does not send the packets
+// of KeepAlive, and tries for a quarter of an hour (TCP_USER_TIMEOUT, tcp(7)). It is not for data: it would also end the connection to a node that is
+// slow, and has no room for more.
+func bound(conn net.Conn) {
+	sys, ok := conn.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return // the next use of the connection tells why
+	}
+	_ = raw.Control(func(fd uintptr) { // as above
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unansweredTime.Milliseconds()))
+	})
 }
 
 // Introduce tells the child who is in the ring.
@@ -120,6 +151,14 @@ func (c *Child) Introduce(ctx context.Context, in Introduction, password string)
 func (c *Child) PutTotal(n int64) error {
 	c.total.Store(n)
 	return PutTotal(c.Control, n)
+}
+
+// EndData ends what is sent to the child, when it has been told how much that was. The programs read whole blocks as long as they do not know
+// the size, so that one would wait for ever for the rest of the last block.
+func (c *Child) EndData() {
+	if conn, ok := c.Data.(interface{ CloseWrite() error }); ok {
+		_ = conn.CloseWrite() // if the child is gone, whoever listens to it notices
+	}
 }
 
 // maxLine is the longest line of a node in bytes.

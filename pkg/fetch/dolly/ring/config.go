@@ -86,7 +86,7 @@ func ParseConfig(d Dialect, text []byte) (Config, error) {
 	}
 	p := configParser{c: Config{Dialect: d, Fanout: 1}, count: -1}
 	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimRight(line, "\r\n"); strings.HasPrefix(line, "endconfig") {
+		if line = strings.TrimRight(line, "\r\n"); strings.TrimRight(line, " ") == "endconfig" {
 			return p.finish()
 		}
 		if err := p.line(line); err != nil {
@@ -118,7 +118,7 @@ func (p *configParser) line(line string) error {
 	}
 	word, value, _ := strings.Cut(line, " ")
 	switch {
-	case word == "hyphennormal" || word == "hypheninterface":
+	case word == "hyphennormal" || word == "hypheninterface": // the programs read the second as the first, whatever its name says
 		p.c.HyphenNormal = true
 	case p.c.Dialect == Dialect07:
 		return p.host(line)

@@ -21,6 +21,7 @@ func TestParseConfig(t *testing.T) {
 		{"hyphens, an empty line, Windows", Dialect07, "infile a\r\noutfile b\r\nhyphennormal\r\n\r\nn-1\r\nendconfig", Config{Dialect: Dialect07, Infile: "a", Outfile: "b", Hosts: []string{"n-1"}, Fanout: 1, HyphenNormal: true}, ""},
 		{"0.6x", Dialect06, "infile a\noutfile b\nserver s\nfirstclient n1\nlastclient n2\nclients 2\nn1\nn2\nendconfig\n", Config{Dialect: Dialect06, Infile: "a", Outfile: "b", Server: "s", Hosts: []string{"n1", "n2"}, Fanout: 1}, ""},
 		{"0.6x with everything", Dialect06, "compressed infile a.gz split\ncompressed outfile b split 2G\nsegsize 1460\nfanout 2\nhypheninterface\nserver s\nfirstclient n1\nlastclient n1\nclients 1\nn1\nendconfig\n ", Config{Dialect: Dialect06, Infile: "a.gz", Outfile: "b", Server: "s", Hosts: []string{"n1"}, Fanout: 2, HyphenNormal: true}, ""},
+		{"a host of which the end is the beginning", Dialect07, "infile a\noutfile b\nendconfig2\nendconfig\n", Config{Dialect: Dialect07, Infile: "a", Outfile: "b", Hosts: []string{"endconfig2"}, Fanout: 1}, ""},
 		{"interfaces", Dialect06, "infile a\noutfile b\nadd 1:-giga\nserver s\n", Config{}, "(add)"},
 		{"no end", Dialect07, "infile a\noutfile b\nn1\n", Config{}, "has no end"},
 		{"no hosts", Dialect07, "infile a\noutfile b\nendconfig\n", Config{}, "names no hosts"},

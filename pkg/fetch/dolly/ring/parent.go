@@ -82,8 +82,22 @@ func receive07(control net.Conn, asks bool, password string) error {
 	return nil
 }
 
-// end of a configuration.
+// end of a configuration, if nothing else is in its line.
 var end = []byte("\nendconfig")
+
+// endOf returns where the end of a configuration begins, -1 if it is not there.
+func endOf(text []byte) int {
+	for from := 0; ; {
+		at := bytes.Index(text[from:], end)
+		if at < 0 {
+			return -1
+		}
+		at += from
+		if from = at + len(end); from == len(text) || bytes.IndexByte([]byte(" \r\n"), text[from]) >= 0 {
+			return at
+		}
+	}
+}
 
 // receiveText reads the configuration, of which the beginning is there. It is sent in one piece; what may follow its end in that piece is a
 // part of it, and must not be taken for what the parent says after it.
@@ -91,7 +105,7 @@ func receiveText(control net.Conn, text []byte) ([]byte, error) {
 	buffer := make([]byte, MaxConfig)
 	n := copy(buffer, text)
 	for {
-		at := bytes.Index(buffer[:n], end)
+		at := endOf(buffer[:n])
 		if at >= 0 && n > at+len(end) && n != padded {
 			break
 		}

@@ -15,7 +15,8 @@
 // configuration on. It passes up the lines of those behind it. The server sends the file when each node has said that it is ready. At the
 // end the last node sends the 8 bytes back, and each before it passes them up.
 //
-// On the data connection the file is sent as it is. Nothing ends it: nodes keep the connection open.
+// On the data connection the file is sent as it is. Its end means nothing: nodes of the programs keep the connection open. A parent
+// should end it all the same when it has sent the size, see EndData.
 package ring
 
 import (

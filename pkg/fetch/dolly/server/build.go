@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
+	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch/dolly/ring"
 )
 
+// remindTime is how often it is said who is waited for.
+const remindTime = 30 * time.Second
+
 // build connects to the first nodes, and returns when all nodes are ready.
 func (t *transfer) build(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, t.close)
-	defer stop()
 	if t.Fanout == 1 {
 		return t.first(ctx)
 	}
@@ -32,8 +36,15 @@ func (t *transfer) first(ctx context.Context) error {
 			if err = t.ready(ctx); err == nil {
 				return nil
 			}
+			// A first node that is ready itself is not to blame, and without it the ring would not be built, either.
+			var silent *AbsentError
+			if errors.As(err, &silent) && t.state[host] == ready {
+				return err
+			}
 			t.close()
 			t.children = nil
+			// What was ready was so in another ring.
+			maps.DeleteFunc(t.state, func(_ string, s state) bool { return s == ready })
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -60,6 +71,7 @@ func (t *transfer) connect(ctx context.Context, place int) error {
 	if err != nil {
 		return err
 	}
+	context.AfterFunc(ctx, conn.Close)
 	c := &child{Child: conn, place: place, messages: make(chan ring.Message)}
 	t.children = append(t.children, c)
 	if err := c.Introduce(ctx, t.in, t.Password); err != nil {
@@ -92,38 +104,70 @@ func (c *child) listen(ctx context.Context) {
 	}
 }
 
+// An AbsentError says that a ring was not built: some nodes have not said that they are ready.
+type AbsentError struct {
+	Hosts []string
+	// For is how long nobody said anything.
+	For time.Duration
+}
+
+// Error says what to do.
+func (e *AbsentError) Error() string {
+	return fmt.Sprintf("not ready, and nothing was heard for %v: %s: look at the first of them, or take it out of the list", e.For, strings.Join(e.Hosts, ", "))
+}
+
 // ready waits until every node is ready, or left out.
 func (t *transfer) ready(ctx context.Context) error {
 	for _, c := range t.children {
-		for !t.allReady(c.place) {
-			select {
-			case m, ok := <-c.messages:
-				switch {
-				case !ok:
-					return fmt.Errorf("%s left: %w", c.Host, c.err)
-				case m.Line == "":
-					return fmt.Errorf("%s sent the size of a file before there was one", c.Host)
-				}
-				t.hear(m.Line)
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		if err := t.allReady(ctx, c); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// allReady reports whether the node at place and those behind it need not be waited for.
-func (t *transfer) allReady(place int) bool {
-	if t.state[t.in.Hosts[place]] == absent {
-		return false
-	}
-	for _, p := range t.in.Children(place) {
-		if !t.allReady(p) {
-			return false
+// allReady waits until a child and those behind it need not be waited for.
+func (t *transfer) allReady(ctx context.Context, c *child) error {
+	// A node says nothing as long as it tries to connect to the next one, which it may do for as long as the server itself.
+	most, began := 2*t.Wait, time.Now()
+	silence := time.NewTimer(most)
+	defer silence.Stop()
+	remind := time.NewTicker(remindTime)
+	defer remind.Stop()
+	for {
+		hosts := t.absent(c.place)
+		if len(hosts) == 0 {
+			return nil
+		}
+		select {
+		case m, ok := <-c.messages:
+			switch {
+			case !ok:
+				return fmt.Errorf("%s left: %w", c.Host, c.err)
+			case m.Line == "":
+				return fmt.Errorf("%s sent the size of a file before there was one", c.Host)
+			}
+			t.hear(m.Line)
+			silence.Reset(most)
+		case <-remind.C:
+			t.report(Absent{Hosts: hosts, For: time.Since(began)})
+		case <-silence.C:
+			return &AbsentError{Hosts: hosts, For: most}
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	return true
+}
+
+// absent returns which have to be waited for of the node at place and those behind it.
+func (t *transfer) absent(place int) (hosts []string) {
+	if h := t.in.Hosts[place]; t.state[h] == absent {
+		hosts = append(hosts, h)
+	}
+	for _, p := range t.in.Children(place) {
+		hosts = append(hosts, t.absent(p)...)
+	}
+	return hosts
 }
 
 // hear takes note of what a node says.

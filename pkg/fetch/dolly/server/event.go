@@ -1,6 +1,10 @@
 package server
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // An Event is something that happened which a person may want to know. String is a line for the console.
 type Event interface{ fmt.Stringer }
@@ -20,6 +24,12 @@ type Skipped struct {
 // Lost says that a node is gone, or that the one before it is.
 type Lost struct{ Host string }
 
+// Absent says which nodes have not said yet that they are ready, since a connection was made.
+type Absent struct {
+	Hosts []string
+	For   time.Duration
+}
+
 // Said is a line of a node.
 type Said struct{ Line string }
 
@@ -34,6 +44,11 @@ func (e Skipped) String() string { return fmt.Sprintf("%s is left out: %v", e.Ho
 
 // String names the node.
 func (e Lost) String() string { return fmt.Sprintf("%s is lost, and has not got the file", e.Host) }
+
+// String names them.
+func (e Absent) String() string {
+	return fmt.Sprintf("not ready after %v: %s", e.For.Round(time.Second), strings.Join(e.Hosts, ", "))
+}
 
 // String is the line, of which nothing can harm a terminal.
 func (e Said) String() string { return fmt.Sprintf("%.200q", e.Line) }

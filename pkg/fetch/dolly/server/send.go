@@ -42,6 +42,7 @@ func (t *transfer) put(file io.Reader) error {
 		if err := c.PutTotal(t.bytes); err != nil {
 			return fmt.Errorf("tell %s the size: %w", c.Host, err)
 		}
+		c.EndData()
 	}
 	return nil
 }

@@ -41,7 +41,8 @@ type Server struct {
 
 	// Alive tells whether a host is there; one that is not is left out. nil asks nobody. See Ping.
 	Alive func(ctx context.Context, host string) error
-	// Wait is how long a node may take to be there; 0 means DefaultWait.
+	// Wait is how long a node may take to be there; 0 means DefaultWait. A ring is given up when for twice as long none of its nodes said a word and
+	// some are not ready: the error is an *AbsentError then.
 	Wait time.Duration
 	// Confirm is how long all nodes may take, after the last byte, to say that they have the file; 0 means DefaultConfirm.
 	Confirm time.Duration
@@ -75,8 +76,6 @@ func (s Server) Send(ctx context.Context, file io.Reader, name string) (Result, 
 		return t.result(), fmt.Errorf("dolly %s: build the ring: %w", name, err)
 	}
 	defer t.close()
-	stop := context.AfterFunc(ctx, t.close)
-	defer stop()
 	err := t.send(ctx, cancel, file)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -173,6 +173,13 @@ func TestUnconfirmed(t *testing.T) {
 	}
 }
 
+func TestAbsent(t *testing.T) {
+	e := server.Absent{Hosts: []string{"192.0.2.1", "192.0.2.2"}, For: time.Minute}
+	if got, want := e.String(), "not ready after 1m0s: 192.0.2.1, 192.0.2.2"; got != want {
+		t.Errorf("String = %q, want %q", got, want)
+	}
+}
+
 func TestPing(t *testing.T) {
 	nettest.Run(t, func(t *testing.T, n *nettest.Net) {
 		n.Veth("eth0", "lan")
