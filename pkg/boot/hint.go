@@ -49,9 +49,9 @@ func hints() []hint {
 	const damaged = "repair it from a rescue system (fsck.ext4 or xfs_repair), or start afresh with rd.kiwi.live.reset, or without the file that holds it beside an ISO, which loses what is on it; " +
 		"rd.live.overlay.persistent=auto boots without it"
 	return []hint{
-		{isAny(mediacheck.ErrNone), "take rd.live.check (or mediacheck) off the line, or have the image made with a checksum; rd.liveboot.sha256= verifies any image"},
+		{isAny(mediacheck.ErrNone), "take rd.live.check (or mediacheck) off the line, or have the image made with a checksum (implantisomd5, tagmedia); a file <url>.sha256 or rd.liveboot.sha256= verify any image"},
 		{as[*mediacheck.MismatchError], "the image is damaged, or its medium was changed: a writable layer behind it changes its partition table"},
-		{as[*KernelError], "to boot the image with the running kernel, whose modules it may lack, add rd.liveboot.handoff=switch_root; an image with a damaged kernel may be damaged elsewhere"},
+		{as[*KernelError], "put a pair made of this ISO on the server (mkinitramfs -iso), or boot it with the running kernel, whose modules it may lack: rd.liveboot.handoff=switch_root; an image with a damaged kernel may be damaged elsewhere"},
 		{diskFailed, "the disk, its cable or its controller failed: look at the kernel's messages (dmesg in the shell); the image on it is not booted"},
 		{as[*target.TruncatedError], "the file on the server is incomplete, or the server cut it off: compare its size and checksum with the original"},
 		{isAny(unix.ECONNRESET, unix.EPIPE, io.ErrUnexpectedEOF), "the connection was cut, or the file changed on the server, before the image had arrived; nothing was booted. Look at the server's log"},

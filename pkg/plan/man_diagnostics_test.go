@@ -164,7 +164,7 @@ func liveTroubles() []trouble {
 		{stage: plan.Live, err: mediacheck.ErrNone, words: "the image has no checksum in it …", means: "rd.live.check asks for what the image has not."},
 		{stage: plan.Live, err: &mediacheck.MismatchError{}, words: "check the image on …", means: "The image is not as its maker made it."},
 		{
-			stage: plan.Handoff, err: &boot.KernelError{}, words: "start the image's own kernel", means: "The live system has modules for its own kernel only, and that one cannot be started.",
+			stage: plan.Handoff, err: &boot.KernelError{}, words: "start the image's own kernel …", means: "The image's own kernel is needed, or was demanded by rd.liveboot.handoff=kexec, and cannot be started; the end of the line says why.",
 		},
 		{stage: plan.Handoff, err: &handoff.InitError{Path: "/sbin/init"}, means: "The live system cannot start."},
 		{stage: plan.Handoff, words: "switch root …", means: "It happened after the last point of return.",

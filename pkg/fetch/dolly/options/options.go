@@ -48,7 +48,7 @@ func Options() []Option {
 				return nil
 			}},
 		{"--from", "<address[/bits]>", "Join only a ring whose server, or node before this one, has such an address; may be given several times.", setFrom},
-		{"-a", "<seconds>", "Wait so long for a server, and, in its ring, so long and the time for the next node (see `-r`) for the first byte; by default for ever.", setWait},
+		{"-a", "<seconds>", "Wait so long for a server, and, in its ring, so long and the time for the next node (see `-r`) for the first byte; by default two minutes where root= names another URL, too, and for ever otherwise.", setWait},
 		{"-r", "<number>", "Try so often, once a second, to connect to the next node before it is left out; by default for three minutes.",
 			func(o *fetch.DollyOptions, value string) (err error) {
 				o.Retry, err = number(value, maxRetry)
