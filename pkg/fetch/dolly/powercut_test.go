@@ -24,10 +24,10 @@ func TestPowerCut(t *testing.T) {
 		source := newGated(t, image)
 		var machines []*machine
 		for i := 1; i <= 3; i++ {
-			machines = append(machines, h.start(i, ""))
+			machines = append(machines, h.start(i, nil))
 		}
 		source.limit <- len(image) / 2
-		done := h.serve(server.Server{Hosts: h.hosts(3), Dial: h.dial(0), Wait: 5 * time.Second}, source)
+		done := h.serve(server.Server{Hosts: h.hosts(3)}, source)
 		for limit := time.After(20 * time.Second); machines[2].received() < int64(len(image)/2); {
 			select {
 			case <-time.After(10 * time.Millisecond):
@@ -66,10 +66,10 @@ func TestPowerCutLate(t *testing.T) {
 		source := newGated(t, image)
 		var machines []*machine
 		for i := 1; i <= 3; i++ {
-			machines = append(machines, h.start(i, ""))
+			machines = append(machines, h.start(i, nil))
 		}
 		source.limit <- most
-		done := h.serve(server.Server{Hosts: h.hosts(3), Dial: h.dial(0), Wait: 5 * time.Second}, source)
+		done := h.serve(server.Server{Hosts: h.hosts(3)}, source)
 		for limit := time.After(20 * time.Second); machines[2].received() < most; {
 			select {
 			case <-time.After(10 * time.Millisecond):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -109,10 +110,15 @@ func record(t *testing.T, conn net.Conn) net.Conn {
 	return r
 }
 
+// in returns the same hall for a test within the one that made it.
+func (h *hall) in(t *testing.T) *hall {
+	return &hall{lab: &lab{t: t, prefix: h.prefix}, machines: h.machines}
+}
+
 // start starts our node on machine i.
-func (h *hall) start(i int, password string) *machine {
-	return h.lab.start(i, func(o *dolly.Options, _ *machine) {
-		o.Password = password
+func (h *hall) start(i int, change func(*dolly.Options, *machine)) *machine {
+	h.t.Helper()
+	return h.lab.start(i, func(o *dolly.Options, m *machine) {
 		o.Confirm = time.Minute // the programs bring all to the disk first
 		o.Dial = h.dial(i)
 		o.Listen = func(ctx context.Context, port int) (listener net.Listener, err error) {
@@ -126,7 +132,16 @@ func (h *hall) start(i int, password string) *machine {
 			return listener, err
 		}
 		o.Identity = func() (dolly.Identity, error) { return dolly.Identity{Name: "somebody"}, nil }
+		if change != nil {
+			change(o, m)
+		}
 	})
+}
+
+// serve sends an image from machine 0.
+func (h *hall) serve(s server.Server, image io.Reader) chan sent {
+	s.Dial = h.dial(0)
+	return h.lab.serve(s, image)
 }
 
 // run starts a program on machine i, and returns a function that waits for its end.
@@ -206,7 +221,7 @@ func mixed(t *testing.T, near *nettest.Net, p program, letters, password string)
 	waits := make(map[int]func() string)
 	for i := 1; i <= nodes; i++ {
 		if letters[i] == 'o' {
-			ours[i] = h.start(i, password)
+			ours[i] = h.start(i, func(o *dolly.Options, _ *machine) { o.Password = password })
 			continue
 		}
 		waits[i] = h.run(i, p, append(login, "-v")...)
@@ -214,7 +229,7 @@ func mixed(t *testing.T, near *nettest.Net, p program, letters, password string)
 	// The programs all write to the file that the server names, each in turn over the same bytes.
 	out := filepath.Join(dir, "out")
 	if letters[0] == 'o' {
-		got := <-h.serve(server.Server{Hosts: h.hosts(nodes), Dialect: p.dialect, Password: password, Outfile: out, Name: "server", Dial: h.dial(0), Wait: 30 * time.Second},
+		got := <-h.serve(server.Server{Hosts: h.hosts(nodes), Dialect: p.dialect, Password: password, Outfile: out, Name: "server", Wait: 30 * time.Second},
 			bytes.NewReader(image))
 		if got.err != nil || !slices.Equal(got.Complete, h.hosts(nodes)) {
 			t.Errorf("Send = %+v, want the image at all nodes", got)
