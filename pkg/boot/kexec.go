@@ -74,8 +74,8 @@ func (e *KernelError) Unwrap() error { return e.err }
 var errUnverified = errors.New("an image whose digest or signature is demanded has to be verified as a whole before anything in it is started")
 
 // kernelFromServer starts the image's own kernel before the image is downloaded, where that is wanted and the server serves ranges. It returns
-// nil where the running kernel stays, for now. A server that cannot be read this way may be read from its first byte to its last: what is really wrong
-// with it the download tells.
+// nil where the running kernel stays, at least until the image is there. A server that cannot be read this way may be read from its first byte to
+// its last: what is really wrong with it the download tells.
 func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 	if b.kernelSettled() {
 		return nil, nil

@@ -83,12 +83,12 @@ func receive07(control net.Conn, asks bool, password string) error {
 }
 
 // end of a configuration, if nothing else is in its line.
-var end = []byte("\nendconfig")
+const end = "\nendconfig"
 
 // endOf returns where the end of a configuration begins, -1 if it is not there.
 func endOf(text []byte) int {
 	for from := 0; ; {
-		at := bytes.Index(text[from:], end)
+		at := bytes.Index(text[from:], []byte(end))
 		if at < 0 {
 			return -1
 		}
