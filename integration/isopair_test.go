@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,7 +78,9 @@ func isoOfKernel(t *testing.T, k qemu.Kernel, container ...string) string {
 		"kernel/drivers/cdrom", "kernel/drivers/virtio", "kernel/net/core", "kernel/fs/ext4", "kernel/fs/jbd2", "kernel/fs/isofs", "kernel/fs/mbcache.ko",
 		"kernel/fs/overlayfs", "kernel/fs/squashfs", "kernel/drivers/net/net_failover.ko",
 	} {
-		copyTree(t, filepath.Join(k.Modules, part), filepath.Join(modules, part))
+		if err := liveiso.CopyTree(filepath.Join(k.Modules, part), filepath.Join(modules, part)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	driver, err := os.ReadFile(filepath.Join(k.Modules, "kernel/drivers/net/virtio_net.ko"))
 	if err != nil {
@@ -108,24 +109,4 @@ func isoOfKernel(t *testing.T, k qemu.Kernel, container ...string) string {
 		}
 	}
 	return iso
-}
-
-// copyTree copies a file or a folder. A kernel may have built in what is a module elsewhere: what is not there is left out.
-func copyTree(t *testing.T, from, to string) {
-	t.Helper()
-	info, err := os.Stat(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err == nil && info.IsDir() {
-		err = os.CopyFS(to, os.DirFS(from))
-	} else if err == nil {
-		var b []byte
-		if b, err = os.ReadFile(from); err == nil {
-			err = errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, b, 0o644))
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/liveboot/liveboot/qemu"
 )
 
-const suite = "bookworm"
+// Suite is the release of Debian that the roots are of.
+const Suite = "bookworm"
 
 // recipe is part of the name of everything in the cache: raise it when the same System makes another ISO.
 const recipe = 1
@@ -68,11 +69,11 @@ func (s System) iso(ctx context.Context, progress io.Writer) (string, error) {
 		if err := os.Mkdir(root, 0o755); err != nil {
 			return err
 		}
-		if err := run(ctx, progress, "tar", "-C", root, "-xf", installed); err != nil {
+		if err := Run(ctx, progress, "tar", "-C", root, "-xf", installed); err != nil {
 			return err
 		}
 		for _, command := range s.Commands {
-			if err := run(ctx, progress, "chroot", root, "/bin/sh", "-ec", command); err != nil {
+			if err := Run(ctx, progress, "chroot", root, "/bin/sh", "-ec", command); err != nil {
 				return err
 			}
 		}
@@ -100,12 +101,12 @@ func (s System) digest() ([]byte, error) {
 
 // installed is an archive of the root with its packages, as debootstrap leaves it.
 func (s System) installed(ctx context.Context, dir string, progress io.Writer) (string, error) {
-	key := sha256.Sum256(fmt.Appendf(nil, "%d %s %q", recipe, suite, s.Packages))
+	key := sha256.Sum256(fmt.Appendf(nil, "%d %s %q", recipe, Suite, s.Packages))
 	return once(filepath.Join(dir, fmt.Sprintf("installed-%x.tar.zst", key[:8])), func(work, made string) error {
 		if os.Geteuid() != 0 {
 			return errors.New("only root can install a Debian system: run the test once as root, the ISO is kept")
 		}
-		mirror, err := mirror(ctx)
+		mirror, err := Mirror(ctx)
 		if err != nil {
 			return err
 		}
@@ -113,11 +114,11 @@ func (s System) installed(ctx context.Context, dir string, progress io.Writer) (
 		if err := errors.Join(os.Mkdir(root, 0o755), os.MkdirAll(debs, 0o755)); err != nil {
 			return err
 		}
-		err = run(ctx, progress, "debootstrap", "--variant=minbase", "--cache-dir="+debs, "--include="+strings.Join(s.Packages, ","), suite, root, mirror)
+		err = Run(ctx, progress, "debootstrap", "--variant=minbase", "--cache-dir="+debs, "--include="+strings.Join(s.Packages, ","), Suite, root, mirror)
 		if err != nil {
 			return err
 		}
-		return run(ctx, progress, "tar", "-C", root, "--zstd", "-cf", made, ".")
+		return Run(ctx, progress, "tar", "-C", root, "--zstd", "-cf", made, ".")
 	})
 }
 
@@ -155,7 +156,12 @@ func (s System) adapt(root string) error {
 			return err
 		}
 	}
-	return fs.WalkDir(s.Files, ".", func(path string, d fs.DirEntry, err error) error {
+	return Lay(s.Files, root)
+}
+
+// Lay puts files into a root, over what is there: scripts are executable, nothing else is.
+func Lay(files fs.FS, root string) error {
+	return fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -163,7 +169,7 @@ func (s System) adapt(root string) error {
 		if d.IsDir() {
 			return os.MkdirAll(to, 0o755)
 		}
-		content, err := fs.ReadFile(s.Files, path)
+		content, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}
@@ -175,23 +181,23 @@ func (s System) adapt(root string) error {
 	})
 }
 
-// mirror is where Debian's packages come from: LIVEBOOT_DEBIAN_MIRROR, or else what this machine's apt uses.
-func mirror(ctx context.Context) (string, error) {
+// Mirror is where Debian's packages come from: LIVEBOOT_DEBIAN_MIRROR, or else what this machine's apt uses.
+func Mirror(ctx context.Context) (string, error) {
 	if m := os.Getenv("LIVEBOOT_DEBIAN_MIRROR"); m != "" {
 		return m, nil
 	}
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages", "Origin: Debian").Output()
 	for line := range strings.Lines(string(out)) {
-		if codename, uri, ok := strings.Cut(strings.TrimSpace(line), " "); ok && codename == suite {
+		if codename, uri, ok := strings.Cut(strings.TrimSpace(line), " "); ok && codename == Suite {
 			return uri, nil
 		}
 	}
-	return "", errors.Join(fmt.Errorf("apt has no source of Debian %s: run apt-get update, or set LIVEBOOT_DEBIAN_MIRROR to the URL of a Debian mirror", suite), err)
+	return "", errors.Join(fmt.Errorf("apt has no source of Debian %s: run apt-get update, or set LIVEBOOT_DEBIAN_MIRROR to the URL of a Debian mirror", Suite), err)
 }
 
-// run runs a program in a mount namespace of its own: however it ends, what it leaves mounted below the root is gone with it, and the folder
+// Run runs a program in a mount namespace of its own: however it ends, what it leaves mounted below the root is gone with it, and the folder
 // can be removed.
-func run(ctx context.Context, progress io.Writer, name string, args ...string) error {
+func Run(ctx context.Context, progress io.Writer, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = progress, progress
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")

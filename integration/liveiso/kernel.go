@@ -61,7 +61,7 @@ func (c Config) addModules(ctx context.Context, root string) error {
 	}
 	release := filepath.Base(c.Kernel.Modules)
 	for _, part := range moduleParts() {
-		if err := copyTree(filepath.Join(c.Kernel.Modules, part), filepath.Join(root, "usr/lib/modules", release, part)); err != nil {
+		if err := CopyTree(filepath.Join(c.Kernel.Modules, part), filepath.Join(root, "usr/lib/modules", release, part)); err != nil {
 			return err
 		}
 	}
@@ -117,8 +117,8 @@ func packModules(modules string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// copyTree copies a file or a folder. What a kernel has built in, and so has no module for, is left out.
-func copyTree(from, to string) error {
+// CopyTree copies a file or a folder, with the folders above it. What a kernel has built in, and so has no module for, is left out.
+func CopyTree(from, to string) error {
 	info, err := os.Stat(from)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -17,7 +17,6 @@
 package netlive
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -26,11 +25,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 
+	"github.com/liveboot/liveboot/integration/debroot"
 	"github.com/liveboot/liveboot/integration/liveiso"
 	"github.com/liveboot/liveboot/qemu"
 )
@@ -52,8 +51,6 @@ const (
 	// Host is the name that the report looks up.
 	Host = "server.lab.example"
 )
-
-const suite = "bookworm"
 
 // recipe is part of the name of every cached ISO: raise it when the same files make another ISO.
 const recipe = 1
@@ -138,7 +135,7 @@ func lock(name string) (unlock func() error, err error) {
 // digest is that of everything that the ISO is made from, but for the versions of the packages.
 func (m Manager) digest() ([]byte, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %s %s %q\n", recipe, suite, m, packages()[m])
+	fmt.Fprintf(h, "%d %s %s %q\n", recipe, debroot.Suite, m, packages()[m])
 	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -152,14 +149,14 @@ func (m Manager) digest() ([]byte, error) {
 
 // install makes the root.
 func (m Manager) install(ctx context.Context, root, debs string, progress io.Writer) error {
-	mirror, err := mirror(ctx)
+	mirror, err := debroot.Mirror(ctx)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(debs, 0o755)); err != nil {
 		return err
 	}
-	err = isolated(ctx, progress, "debootstrap", "--variant=minbase", "--cache-dir="+debs, "--include="+strings.Join(packages()[m], ","), suite, root, mirror)
+	err = debroot.Run(ctx, progress, "debootstrap", "--variant=minbase", "--cache-dir="+debs, "--include="+strings.Join(packages()[m], ","), debroot.Suite, root, mirror)
 	if err != nil {
 		return err
 	}
@@ -170,7 +167,7 @@ func (m Manager) install(ctx context.Context, root, debs string, progress io.Wri
 	if m == Networkd {
 		enable = append(enable, "systemd-networkd.service", "systemd-resolved.service")
 	}
-	return isolated(ctx, progress, enable[0], enable[1:]...)
+	return debroot.Run(ctx, progress, enable[0], enable[1:]...)
 }
 
 // adapt adds our files and removes what only costs time and memory, or is of the building machine.
@@ -184,49 +181,9 @@ func (m Manager) adapt(root string) error {
 			return err
 		}
 	}
-	return fs.WalkDir(files, "root", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(root, strings.TrimPrefix(path, "root"))
-		if d.IsDir() {
-			return os.MkdirAll(to, 0o755)
-		}
-		content, err := files.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		mode := fs.FileMode(0o644)
-		if bytes.HasPrefix(content, []byte("#!")) {
-			mode = 0o755
-		}
-		return os.WriteFile(to, content, mode)
-	})
-}
-
-// mirror is where Debian's packages come from: LIVEBOOT_DEBIAN_MIRROR, or else what this machine's apt uses.
-func mirror(ctx context.Context) (string, error) {
-	if m := os.Getenv("LIVEBOOT_DEBIAN_MIRROR"); m != "" {
-		return m, nil
+	laid, err := fs.Sub(files, "root")
+	if err != nil {
+		return err
 	}
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages", "Origin: Debian").Output()
-	for line := range strings.Lines(string(out)) {
-		if codename, uri, ok := strings.Cut(strings.TrimSpace(line), " "); ok && codename == suite {
-			return uri, nil
-		}
-	}
-	return "", errors.Join(fmt.Errorf("apt has no source of Debian %s: run apt-get update, or set LIVEBOOT_DEBIAN_MIRROR to the URL of a Debian mirror", suite), err)
-}
-
-// isolated runs a program that mounts file systems below the root, in a mount namespace of its own: however it ends, what it leaves mounted
-// is gone with it, and the folder can be removed.
-func isolated(ctx context.Context, progress io.Writer, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout, cmd.Stderr = progress, progress
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)
-	}
-	return nil
+	return debroot.Lay(laid, root)
 }

@@ -213,17 +213,9 @@ func (b *run) judge(image *pieces) (*another, error) {
 		}
 	}
 	if err != nil {
-		return nil, &StageError{plan.Handoff, &KernelError{kernelPath(kernel), err}}
+		return nil, &StageError{plan.Handoff, &KernelError{"", err}}
 	}
 	return next, nil
-}
-
-// kernelPath is that of a kernel that may not have been found.
-func kernelPath(k *isokernel.Kernel) string {
-	if k == nil {
-		return ""
-	}
-	return k.Image.Path
 }
 
 // needsOwnKernel reports whether the live system has modules, and none for the running kernel; and why, or why not. What cannot be read without
