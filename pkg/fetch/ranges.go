@@ -56,6 +56,7 @@ type Ranges struct {
 	may     int           // requests that may be: up to most, fewer where the server wants fewer
 	resized time.Time     // when that was last changed
 	outage  *reading      // finds out when servers are back; nil for none
+	answers int           // how many attempts had one
 	speaker *reading      // tells of what goes wrong in the name of all; nil for none
 	told    bool          // and told of something, since which nothing went right
 	readers sync.WaitGroup

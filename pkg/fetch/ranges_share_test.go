@@ -155,6 +155,26 @@ func TestRangesOutage(t *testing.T) {
 	})
 }
 
+// TestRangesBelated: an attempt that fails at an outage's end, when another one has had an answer already, does not make a second outage of it.
+func TestRangesBelated(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong)
+		r, err := openRanges(t, network, source("http://h/image"), &events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		late, stop := r.reading(t.Context())
+		defer stop()
+		late.answers = r.answers // its attempt begins
+		checkRead(t, r, image, openSize, 10_000)
+		for i, want := range []bool{false, true, true} {
+			if got := r.speak(late); got != want {
+				t.Errorf("speak after failure %d = %t, want %t", i+1, got, want)
+			}
+		}
+	})
+}
+
 // TestRangesOwnTrouble: what goes wrong with one part does not delay the others.
 func TestRangesOwnTrouble(t *testing.T) {
 	for _, a := range []fetchtest.Answer{{Status: 500}, {Break: fetchtest.Reset, At: 300_000}, {Break: fetchtest.Silence, At: 300_000}} {

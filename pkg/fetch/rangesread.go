@@ -22,10 +22,13 @@ type reading struct {
 	// Of the attempt under way:
 	heard bool // it had an answer
 	got   int  // and so many bytes
+	// answers is that of Ranges when it began.
+	answers int
 
 	spared   bool // one attempt was not waited for, and since then
 	since    int  // so many bytes arrived
 	forgiven bool // one attempt was not counted, and since then nothing arrived
+	belated  bool // one attempt was not told of, since others had answers meanwhile
 }
 
 // read reads into p what is at offset, which must be within the image once its size is known.
@@ -168,7 +171,7 @@ func (t *reading) arrived(m *mirror, l *line, n int) bool {
 		t.n += n
 		t.got += n
 		t.since += n
-		t.round, t.forgiven = 0, false
+		t.round, t.forgiven, t.belated = 0, false, false
 		for _, m := range t.mirrors {
 			m.since = time.Time{} // patience begins anew
 		}

@@ -131,6 +131,7 @@ func (r *Ranges) take(t *reading, p *place) (*line, error) {
 	}
 	l.busy, l.heard = true, false
 	r.busy++
+	t.answers = r.answers
 	return l, nil
 }
 
@@ -174,6 +175,8 @@ func (r *Ranges) hear(t *reading, m *mirror, l *line) {
 	var events []Event
 	r.mutex.Lock()
 	l.heard, p.answered = true, true
+	r.answers++
+	t.answers++ // which counts those of others
 	if r.outage != nil {
 		r.outage = nil
 		r.signal()
@@ -263,10 +266,15 @@ func (r *Ranges) stranger(p *place) bool {
 	return p.different
 }
 
-// speak reports whether t tells of what goes wrong in the name of all.
+// speak reports whether t tells of what goes wrong in the name of all. An attempt during which others had answers may have failed at the end
+// of an outage that has been told of: only if the next one fails, too, is that worth telling.
 func (r *Ranges) speak(t *reading) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if r.speaker == nil && r.answers != t.answers && !t.belated {
+		t.belated = true
+		return false
+	}
 	if r.speaker == nil {
 		r.speaker = t
 	}
