@@ -26,14 +26,33 @@ const shellPackage = uroot + "core/gosh"
 // serial line, without the full-screen editor that is its default.
 func goTags() []string { return []string{"goshliner"} }
 
+// hotPackages are where the bytes of an image pass through, where every
+// program spends its time, and the arithmetic of TLS: they keep inlining.
+func hotPackages() []string {
+	return []string{"runtime/...", "internal/runtime/...", "crypto/...", "hash/...", "compress/...", "bytes", "bufio", "io",
+		"github.com/klauspost/compress/...", "github.com/mikelolasagasti/xz/..."}
+}
+
+// handshakePackages are those below crypto that a connection calls a few
+// times, or once for 16 KiB, while the loops are in the packages that they
+// call. Without inlining the segment is 0.05 MB smaller.
+func handshakePackages() []string {
+	return []string{"crypto/tls/...", "crypto/x509/...", "crypto/hpke", "crypto/rsa", "crypto/ecdsa", "crypto/ecdh", "crypto/ed25519",
+		"crypto/elliptic", "crypto/dsa", "crypto/internal/fips140/rsa", "crypto/internal/fips140/ecdsa", "crypto/internal/fips140/ecdh",
+		"crypto/internal/fips140/ed25519"}
+}
+
 // busyboxFlags make the binary small, static and the same everywhere.
-// Without inlining the segment is 0.7 MB smaller; where the bytes of an image
-// pass through and where every program spends its time, inlining stays.
+// Without inlining the segment is 0.7 MB smaller. Of the flags for a package
+// the go command takes the last.
 func busyboxFlags() []string {
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-tags=" + strings.Join(goTags(), ","), "-gcflags=all=-l"}
-	for _, hot := range []string{"runtime/...", "internal/runtime/...", "crypto/...", "hash/...", "compress/...", "bytes", "bufio", "io",
-		"github.com/klauspost/compress/...", "github.com/mikelolasagasti/xz/..."} {
+	const noInlining = "=-l"
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-tags=" + strings.Join(goTags(), ","), "-gcflags=all" + noInlining}
+	for _, hot := range hotPackages() {
 		flags = append(flags, "-gcflags="+hot+"=")
+	}
+	for _, handshake := range handshakePackages() {
+		flags = append(flags, "-gcflags="+handshake+noInlining)
 	}
 	return flags
 }

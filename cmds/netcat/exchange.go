@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// exchange sends what comes in, and writes what comes back until the other side ends. The end of the input is passed on, where the
+// connection has a way to say so; wait limits what is waited for after it, if it is not 0.
+func exchange(conn io.ReadWriter, in io.Reader, out io.Writer, wait time.Duration) error {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(conn, in)
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			err = errors.Join(err, half.CloseWrite())
+		}
+		if limited, ok := conn.(interface{ SetReadDeadline(time.Time) error }); ok && wait > 0 {
+			err = errors.Join(err, limited.SetReadDeadline(time.Now().Add(wait)))
+		}
+		sent <- err
+	}()
+	_, err := io.Copy(out, conn)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	select {
+	case err := <-sent:
+		return err
+	default: // The other side ended first: what is still typed has nowhere to go.
+		return nil
+	}
+}
+
+// listenUDP waits for the first datagram, and then talks to who sent it.
+func listenUDP(network, address string) (io.ReadWriteCloser, error) {
+	socket, err := net.ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	first := make([]byte, 64<<10) // more than a datagram can hold
+	n, peer, err := socket.ReadFrom(first)
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	return &datagrams{PacketConn: socket, peer: peer, first: first[:n]}, nil
+}
+
+// datagrams is the way to and from one peer on a socket that others can reach, too.
+type datagrams struct {
+	net.PacketConn
+	peer  net.Addr
+	first []byte // not read yet
+}
+
+// Read returns the next datagram of the peer.
+func (d *datagrams) Read(b []byte) (int, error) {
+	if d.first != nil {
+		n := copy(b, d.first)
+		d.first = d.first[n:]
+		if len(d.first) == 0 {
+			d.first = nil
+		}
+		return n, nil
+	}
+	for {
+		n, from, err := d.ReadFrom(b)
+		if err != nil || from.String() == d.peer.String() {
+			return n, err
+		}
+	}
+}
+
+// Write sends one datagram to the peer.
+func (d *datagrams) Write(b []byte) (int, error) { return d.WriteTo(b, d.peer) }
