@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
 // A RestartError is returned by Stream.Read when what was read so far is of no use: the image begins anew with the next Read, from
@@ -128,6 +130,18 @@ func (*ChangedError) Permanent() bool { return false }
 
 func sizeChanged(had, has int64) string {
 	return fmt.Sprintf("the file on the server has changed: it had %d bytes, and has %d now", had, has)
+}
+
+// versionChanged names what two validators have in common, or all that there is.
+func versionChanged(had, has wire.Validator) string {
+	name := func(v wire.Validator, date bool) string {
+		if date || v.ETag == "" {
+			return fmt.Sprintf("the date %.60s", v.Modified)
+		}
+		return fmt.Sprintf("the ETag %.100s", v.ETag)
+	}
+	dates := had.ETag == "" || has.ETag == ""
+	return fmt.Sprintf("the file on the server has changed: it had %s, and has %s now", name(had, dates && had.Modified != ""), name(has, dates && has.Modified != ""))
 }
 
 // A SignatureError says that the digest of an image is not signed as it must be.

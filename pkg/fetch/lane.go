@@ -80,7 +80,7 @@ func (l *lane) fill(p *piece) error {
 	options := l.options
 	options.SpeedLimit = l.least()
 	q := request{session: l.session, options: options, pacer: l.pacer, check: l.check, arrived: func(n int) bool { return l.arrived(p, n) }}
-	return q.fill(l.ctx, asked, p.buffer[p.filled:])
+	return q.fill(l.ctx, asked, func() ([]byte, error) { return p.buffer[p.filled:], nil })
 }
 
 // check tells whether an answer is of the image that is being read.

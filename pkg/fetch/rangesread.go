@@ -13,9 +13,13 @@ import (
 type reading struct {
 	asker
 	ranges *Ranges
-	all    []byte // what is read
 	first  int64  // offset of its first byte
-	n      int    // bytes of it that are there
+	length int64  // bytes that are read
+	n      int64  // bytes that are there
+	all    []byte // where they go; nil if next says that
+	next   func() ([]byte, error)
+	at     []byte // what next returned, behind the bytes that are there
+	end    error  // next's
 
 	opening bool // it is the first read, which finds out what there is to read
 
@@ -35,13 +39,13 @@ type reading struct {
 func (r *Ranges) read(ctx context.Context, p []byte, offset int64) (int, error) {
 	t, stop := r.reading(ctx)
 	defer stop()
-	t.all, t.first = p, offset
+	t.all, t.first, t.length = p, offset, int64(len(p))
 	if err := r.start(t); err != nil {
 		return 0, err
 	}
 	defer r.end(t)
 	err := t.run()
-	return t.n, err
+	return int(t.n), err
 }
 
 // reading prepares one, which lasts no longer than ctx, the Ranges, and Options.MaxTime.
@@ -55,7 +59,7 @@ func (r *Ranges) reading(ctx context.Context) (t *reading, stop func()) {
 	t = &reading{ranges: r, opening: r.Size < 0}
 	t.asker = asker{
 		ctx: ctx, source: r.source, env: r.env, dial: r.dial, began: time.Now(),
-		eligible: t.eligible, progress: func() (int64, int64) { return int64(t.n), int64(len(t.all)) },
+		eligible: t.eligible, progress: func() (int64, int64) { return t.n, t.length },
 	}
 	t.env.Report = t.tell
 	return t, func() {
@@ -78,8 +82,10 @@ func (t *reading) run() error {
 		for _, m := range t.candidates() {
 			err := t.attempt(m)
 			switch {
-			case t.n == len(t.all), err == nil && t.opening:
+			case t.n == t.length, err == nil && t.opening:
 				return nil
+			case t.end != nil:
+				return t.end
 			case t.ctx.Err() != nil:
 				return t.stopped()
 			}
@@ -110,10 +116,9 @@ func (t *reading) attempt(m *mirror) error {
 		check:   func(b *wire.Body, offset int64) error { return r.check(p, b, offset) },
 		arrived: func(n int) bool { return t.arrived(m, l, n) },
 	}
-	to := t.all[t.n:]
 	from := t.offset()
-	asked := wire.Position{Offset: from, Length: int64(len(to)), Validator: r.validator(p)}
-	err = q.fill(t.ctx, asked, to)
+	asked := wire.Position{Offset: from, Length: t.length - t.n, Validator: r.validator(p)}
+	err = q.fill(t.ctx, asked, t.room)
 	var wrong *wire.RangeError
 	if errors.As(err, &wrong) {
 		err = t.doubt(q, p, wrong)
@@ -168,7 +173,10 @@ func (t *reading) arrived(m *mirror, l *line, n int) bool {
 	}
 	if n > 0 {
 		t.ranges.received.Add(int64(n))
-		t.n += n
+		t.n += int64(n)
+		if t.next != nil {
+			t.at = t.at[n:]
+		}
 		t.got += n
 		t.since += n
 		t.round, t.forgiven, t.belated = 0, false, false
@@ -176,11 +184,22 @@ func (t *reading) arrived(m *mirror, l *line, n int) bool {
 			m.since = time.Time{} // patience begins anew
 		}
 	}
-	return t.n < len(t.all)
+	return t.n < t.length
+}
+
+// room returns where the next bytes go.
+func (t *reading) room() ([]byte, error) {
+	if t.next == nil {
+		return t.all[t.n:], nil
+	}
+	if len(t.at) == 0 {
+		t.at, t.end = t.next()
+	}
+	return t.at, t.end
 }
 
 // offset is that of what is still to come.
-func (t *reading) offset() int64 { return t.first + int64(t.n) }
+func (t *reading) offset() int64 { return t.first + t.n }
 
 // place returns what all readings know of m.
 func (t *reading) place(m *mirror) *place { return t.ranges.places[slices.Index(t.mirrors, m)] }

@@ -18,8 +18,9 @@ type request struct {
 	arrived func(n int) bool
 }
 
-// fill reads what is asked for into to. It is no error that the file or the answer ends before, or that no more is wanted.
-func (q request) fill(ctx context.Context, asked wire.Position, to []byte) error {
+// fill reads what is asked for into what room returns before every read: where the bytes go that come next. An error of it ends the reading.
+// It is no error that the file or the answer ends before, or that no more is wanted.
+func (q request) fill(ctx context.Context, asked wire.Position, room func() ([]byte, error)) error {
 	c, err := open(ctx, q.session, asked, q.options)
 	if err != nil {
 		return err
@@ -29,13 +30,18 @@ func (q request) fill(ctx context.Context, asked wire.Position, to []byte) error
 	if err := q.check(c.Body, asked.Offset); err != nil {
 		return err
 	}
+	left := asked.Length
 	if end := c.end(); end >= 0 {
-		to = to[:min(int64(len(to)), end-asked.Offset)]
+		left = min(left, end-asked.Offset)
 	}
-	for more := q.arrived(0); more && len(to) > 0; {
-		n, err := c.Read(to)
-		to = to[n:]
-		if more = q.arrived(n); !more || len(to) == 0 {
+	for more := q.arrived(0); more && left > 0; {
+		to, err := room()
+		if err != nil {
+			return err
+		}
+		n, err := c.Read(to[:min(int64(len(to)), left)])
+		left -= int64(n)
+		if more = q.arrived(n); !more || left == 0 {
 			return nil
 		}
 		if err == io.EOF {
@@ -56,7 +62,7 @@ func sameFile(b *wire.Body, offset, size int64, had wire.Validator, digest bool)
 	case b.Size != size:
 		return &ChangedError{sizeChanged(size, b.Size)}
 	case had.Known() && has.Known() && !had.Same(has):
-		return &ChangedError{"the file on the server has changed"}
+		return &ChangedError{versionChanged(had, has)}
 	case !(had.Known() && has.Known()) && !digest:
 		return &ChangedError{"nothing tells whether the file on the server is still the same"}
 	case b.Offset != offset:

@@ -79,6 +79,9 @@ func number(text string, least, most int64) (int64, error) {
 	return n, nil
 }
 
+// ParseRate reads a rate in bytes per second as --limit-rate has it: a number, which may have a fraction with a unit, k, M or G.
+func ParseRate(text string) (int64, error) { return size(text) }
+
 // size reads bytes, or a number, which may have a fraction then, with a unit.
 func size(text string) (int64, error) {
 	digits, unit := text, int64(1)
