@@ -13,6 +13,7 @@ import (
 type action struct {
 	list     bool
 	inspect  string // file
+	manifest string // image
 	prebuild bool
 	compile  bool // others than those that are installed with this program
 }
@@ -50,6 +51,7 @@ func (o *options) flags(name string) *flag.FlagSet {
 	})
 	f.BoolVar(&o.list, "list", false, "say which modules and which firmware go in, and why, and build nothing")
 	f.StringVar(&o.inspect, "inspect", "", "say what is in an initrd, or in the initrd.json of a build, given by `file`, and build nothing")
+	f.StringVar(&o.manifest, "manifest", "", "write `image`.chunks, by which a machine verifies each part of this ISO while it streams, say which kernel option makes it do so, and build nothing")
 	f.StringVar(&c.Init, "init", initramfs.InitPackage, "Go `package` of process 1; needs Go and the checkout")
 	f.Func("commands", "add the command of a Go `package` pinned by go.mod; may be repeated, or separated by commas; needs Go and the checkout", patterns(&c.Commands))
 	f.StringVar(&c.Source, "source", "", "`folder` of a liveboot checkout, to compile the commands in the image with Go (default: those installed with this program, else the checkout around the working directory)")

@@ -37,6 +37,9 @@ func run(ctx context.Context, name string, args []string) error {
 	if do.inspect != "" {
 		return inspect(os.Stdout, do.inspect)
 	}
+	if do.manifest != "" {
+		return writeManifest(ctx, os.Stdout, do.manifest)
+	}
 	config.Report = func(s string) { fmt.Fprintln(os.Stderr, name+":", s) }
 	if do.list {
 		m, err := initramfs.List(ctx, config)

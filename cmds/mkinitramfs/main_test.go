@@ -62,6 +62,7 @@ func TestParse(t *testing.T) {
 		},
 		{name: "list", in: []string{"-list"}, change: func(*initramfs.Config) {}, wantDo: action{list: true}},
 		{name: "inspect", in: []string{"-inspect", "initrd"}, change: func(*initramfs.Config) {}, wantDo: action{inspect: "initrd"}},
+		{name: "manifest", in: []string{"-manifest", "x.iso"}, change: func(*initramfs.Config) {}, wantDo: action{manifest: "x.iso"}},
 		{name: "both", in: []string{"-no-firmware", "-separate-firmware"}, wantErr: "choose one"},
 		{name: "argument", in: []string{"vmlinuz"}, wantErr: `"vmlinuz"`},
 	}
