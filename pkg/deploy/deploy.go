@@ -12,6 +12,10 @@
 //  5. the first MiB but LBA 0: GPT, volume descriptors; flush
 //  6. LBA 0, alone; flush
 //
+// The image may also arrive in any order, while the live system runs from it already, see Deployment.Begin and Arrival. Then the layer's file
+// system is made behind step 2, since it is in use from then on, and nothing points to it until the end: a machine that is switched off before
+// has a disk with an interrupted deployment, which begins anew, and what was written to the layer is lost.
+//
 // What an image looks like on the disk is what KIWI's own boot makes of it, so that each can go on with the other's disk: the ISO from
 // the first byte on, one more partition in the free space behind it with a file system labelled "cow".
 package deploy

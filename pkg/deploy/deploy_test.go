@@ -42,8 +42,9 @@ func plain() []byte {
 }
 
 // hybrid is one with boot code, and an MBR as KIWI 9 writes it; its first partition shows the ISO once more.
-func hybrid() []byte {
-	image := plain()
+func hybrid() []byte { return withMBR(plain()) }
+
+func withMBR(image []byte) []byte {
 	copy(image, "boot code")
 	binary.LittleEndian.PutUint32(image[440:], 0x11223344)
 	sectors := uint32(len(image) / 512)

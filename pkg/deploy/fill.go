@@ -94,13 +94,7 @@ func (s sink) First(b []byte) (int64, error) {
 	if err := s.checkLive(bytes.NewReader(b)); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return 0, err
 	}
-	if !s.begun {
-		s.begun = true
-		if err := s.clear(); err != nil {
-			return 0, fmt.Errorf("clear the disk: %w", err)
-		}
-	}
-	return volume, nil
+	return volume, s.clearOnce()
 }
 
 // checkLive makes sure that an image is a live one. Its error is a *live.NoRootError, or an io.EOF or
@@ -117,10 +111,10 @@ func (d *Deployment) checkLive(r io.ReaderAt) error {
 	return err
 }
 
-// assembled is the image as it will be on the disk.
+// assembled is an image of which the beginning is at hand, and the rest, at its own offset, in another place.
 type assembled struct {
 	head []byte
-	dev  Device
+	rest io.ReaderAt
 }
 
 // ReadAt implements io.ReaderAt.
@@ -132,8 +126,20 @@ func (a assembled) ReadAt(p []byte, offset int64) (int, error) {
 	if n == len(p) {
 		return n, nil
 	}
-	rest, err := a.dev.ReadAt(p[n:], offset+int64(n))
-	return n + rest, err
+	m, err := a.rest.ReadAt(p[n:], offset+int64(n))
+	return n + m, err
+}
+
+// clearOnce is clear the first time: an image that begins anew finds a disk that was cleared.
+func (s sink) clearOnce() error {
+	if s.begun {
+		return nil
+	}
+	s.begun = true
+	if err := s.clear(); err != nil {
+		return fmt.Errorf("clear the disk: %w", err)
+	}
+	return nil
 }
 
 // clear takes away everything by which the disk is known. The order makes it a deployment under way from the first write on.
@@ -202,10 +208,10 @@ func (s sink) Write(b []byte, offset int64) error {
 		s.head = bytes.Clone(b)
 		return nil
 	}
-	if offset+int64(len(b)) > s.disk.Size {
+	if place(offset+int64(len(b))) > s.disk.Size {
 		return checkSpace(s.disk, offset+int64(len(b)), s.spec.Layer)
 	}
-	padded := target.Pad(b, s.disk.SectorSize)
+	padded := target.Pad(b, recordSize) // up to the record
 	if err := s.dev.WriteDirect(padded, offset); err != nil {
 		return fmt.Errorf("write at byte %d: %w", offset, err)
 	}
@@ -237,7 +243,7 @@ func (d *Deployment) Compare(ctx context.Context, progress func(done int64)) err
 			return err
 		}
 		at := headSize + int64(i)*target.BlockSize
-		b := buffer[:min(target.BlockSize, roundUp(d.size-at, int64(d.disk.SectorSize)))]
+		b := buffer[:min(target.BlockSize, place(d.size-at))]
 		if err := d.dev.ReadDirect(b, at); err != nil {
 			return fmt.Errorf("read back at byte %d: %w", at, err)
 		}
@@ -248,182 +254,3 @@ func (d *Deployment) Compare(ctx context.Context, progress func(done int64)) err
 	}
 	return nil
 }
-
-// Finish makes the disk complete: it adds the writable layer and the record, which gets its lengths here, and writes the beginning of the
-// image last.
-func (d *Deployment) Finish(record Record) error {
-	if err := d.finish(record); err != nil {
-		return fmt.Errorf("finish the deployment: %w", err)
-	}
-	return nil
-}
-
-func (d *Deployment) finish(record Record) error {
-	volume, err := iso.Open(bytes.NewReader(d.head))
-	if err != nil {
-		return err
-	}
-	sector := int64(d.disk.SectorSize)
-	head := make([]byte, roundUp(int64(len(d.head)), sector))
-	copy(head, d.head)
-	first := head[:sector]
-	end := place(d.size) + recordSize
-	if d.spec.Layer != "" {
-		edit, err := partition.Append(head, d.disk, end, LayerLabel)
-		if err != nil {
-			return err
-		}
-		// Nothing points to it yet.
-		if err := makeLayer(d.dev, d.disk, d.spec.Layer, edit); err != nil {
-			return err
-		}
-		for _, w := range edit.Table {
-			if w.Offset < sector || w.Offset+int64(len(w.Data)) > int64(len(head)) {
-				return fmt.Errorf("the partition table lies outside of the disk's first %d bytes", len(head))
-			}
-			copy(head[w.Offset:], w.Data)
-		}
-		first = edit.First
-	}
-	record.Length, record.Volume, record.VolumeID = d.size, volume.Size, volume.VolumeID
-	record.Unbootable = bytes.Count(first, []byte{0}) == len(first)
-	if err := write(d.dev, record.encode(), place(d.size)); err != nil {
-		return err
-	}
-	if err := flush(d.dev); err != nil {
-		return err
-	}
-	if err := errors.Join(write(d.dev, head[sector:], sector), flush(d.dev)); err != nil {
-		return err
-	}
-	if err := compareHead(d.dev, head[sector:], sector); err != nil {
-		return err
-	}
-	return errors.Join(write(d.dev, first, 0), flush(d.dev))
-}
-
-// compareHead reads back what lies at an offset in the disk's first headSize bytes.
-func compareHead(dev Device, want []byte, offset int64) error {
-	buffer, err := block.Buffer(headSize)
-	if err != nil {
-		return err
-	}
-	defer block.Free(buffer)
-	b := buffer[:offset+int64(len(want))]
-	if err := dev.ReadDirect(b, 0); err != nil {
-		return fmt.Errorf("read back at byte 0: %w", err)
-	}
-	if !bytes.Equal(b[offset:], want) {
-		return &CompareError{Offset: 0}
-	}
-	return nil
-}
-
-func flush(dev Device) error {
-	if err := dev.Sync(); err != nil {
-		return fmt.Errorf("flush: %w", err)
-	}
-	return nil
-}
-
-func write(dev io.WriterAt, b []byte, offset int64) error {
-	if _, err := dev.WriteAt(b, offset); err != nil {
-		return fmt.Errorf("write at byte %d: %w", offset, err)
-	}
-	return nil
-}
-
-// makeLayer makes the file system of the writable layer, and the copies of the table.
-func makeLayer(dev Device, d partition.Disk, kind string, edit partition.Edit) error {
-	f, err := formatter(kind)
-	if err != nil {
-		return err
-	}
-	e := edit.Entry
-	if e.Size < f.MinSize {
-		return &SpaceError{Disk: d.Size, Image: e.Start, Needed: e.Start + f.MinSize, Layer: kind}
-	}
-	size := min(e.Size, f.MaxSize)
-	if err := f.Format(window{dev, e.Start, size}, size, mkfs.Options{Label: LayerLabel, SectorSize: d.SectorSize}); err != nil {
-		return fmt.Errorf("make the writable layer (%s): %w", kind, err)
-	}
-	for _, w := range edit.Backup {
-		if err := write(dev, w.Data, w.Offset); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// An OccupiedError says that there is no space for a writable layer behind the image, because of something else that is there.
-type OccupiedError struct {
-	// Behind tells what is there.
-	Behind string
-	err    error
-}
-
-// Error names what is there, which may be a layer that is not recognised any more.
-func (e *OccupiedError) Error() string {
-	return fmt.Sprintf("behind the image is %s, which is no file system labelled %q, or a damaged one: %v", e.Behind, LayerLabel, e.err)
-}
-
-// Unwrap returns the cause.
-func (e *OccupiedError) Unwrap() error { return e.err }
-
-// AddLayer gives a disk with a complete image a writable layer of the file system kind in the free space behind the image, and returns where it is.
-// Its error is an *OccupiedError where another partition, a damaged layer for one, is in the way.
-func AddLayer(dev Device, d partition.Disk, image Image, kind string) (partition.Entry, error) {
-	e, err := addLayer(dev, d, image, kind)
-	if err != nil {
-		return e, fmt.Errorf("add a writable layer: %w", err)
-	}
-	return e, nil
-}
-
-func addLayer(dev Device, d partition.Disk, image Image, kind string) (partition.Entry, error) {
-	head := make([]byte, min(headSize, d.Size))
-	if _, err := dev.ReadAt(head, 0); err != nil {
-		return partition.Entry{}, err
-	}
-	edit, err := partition.Append(head, d, place(image.Length)+recordSize, LayerLabel)
-	if err != nil && image.Behind != "" {
-		err = &OccupiedError{image.Behind, err}
-	}
-	if err != nil {
-		return partition.Entry{}, err
-	}
-	if err := makeLayer(dev, d, kind, edit); err != nil {
-		return partition.Entry{}, err
-	}
-	for _, w := range append(edit.Table, partition.Write{Data: edit.First}) {
-		if err := flush(dev); err != nil {
-			return partition.Entry{}, err
-		}
-		if err := write(dev, w.Data, w.Offset); err != nil {
-			return partition.Entry{}, err
-		}
-	}
-	return edit.Entry, flush(dev)
-}
-
-// window is a piece of a device.
-type window struct {
-	dev          Device
-	offset, size int64
-}
-
-// WriteAt implements io.WriterAt.
-func (w window) WriteAt(b []byte, offset int64) (int, error) {
-	if offset < 0 || offset+int64(len(b)) > w.size {
-		return 0, fmt.Errorf("write of %d bytes at %d of a piece of %d: %w", len(b), offset, w.size, io.ErrShortWrite)
-	}
-	return w.dev.WriteAt(b, w.offset+offset)
-}
-
-// ZeroRange makes a range read as zeros.
-func (w window) ZeroRange(offset, length int64) error {
-	return w.dev.ZeroRange(w.offset+offset, length)
-}
-
-// Sync hands on to the device's own.
-func (w window) Sync() error { return w.dev.Sync() }
