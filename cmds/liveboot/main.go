@@ -11,8 +11,10 @@ import (
 	"github.com/liveboot/liveboot/pkg/boot"
 	"github.com/liveboot/liveboot/pkg/cmdline"
 	"github.com/liveboot/liveboot/pkg/console"
+	"github.com/liveboot/liveboot/pkg/deploy/streamed"
 	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 	"github.com/liveboot/liveboot/pkg/supervisor"
 )
 
@@ -22,6 +24,8 @@ func main() {
 		supervisor.Run(os.Args[1:], os.Environ())
 	case len(os.Args) == 2 && os.Args[1] == supervisor.WorkerArg:
 		os.Exit(work())
+	case len(os.Args) == 2 && os.Args[1] == daemon.Argument:
+		os.Exit(daemon.Main(streamed.Hooks()))
 	default:
 		fmt.Fprintln(os.Stderr, "liveboot boots a live ISO as process 1 of an initramfs; it is not to be called by hand")
 		os.Exit(2)

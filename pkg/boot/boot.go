@@ -28,6 +28,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/network/reach"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -74,6 +75,10 @@ type Machine struct {
 	Disks          Disks
 	OpenDisk       func(path string) (DiskWriter, error)
 	ReadPartitions func(path string) error
+	// StartStream starts the process that streams an image.
+	StartStream func(daemon.Job) (Streaming, error)
+	// Map shows a part of a disk as a device of the given name, which can be written to, and returns the device's path.
+	Map func(name, disk string, offset, size int64) (string, error)
 	// Kexec loads another kernel.
 	Kexec kexec.Loader
 	// Clock is that of the machine.
@@ -113,7 +118,7 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 	if err == nil && from.next == nil {
 		err = b.checkMedium(ctx, from.Device)
 	}
-	if err == nil && from.next == nil && from.Device != target.RAMDisk {
+	if err == nil && from.next == nil && from.Device != target.RAMDisk && !from.streamed {
 		from.next, err = b.kernelOn(ctx, from.Device)
 	}
 	if err != nil {
@@ -129,6 +134,7 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 	if _, err := stage(ctx, b, plan.Overlay, func(context.Context) (string, string, error) { return b.mountOverlay(root, from) }); err != nil {
 		return handoff.Ready{}, err
 	}
+	b.rootMounted()
 	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check() })
 }
 
@@ -154,6 +160,12 @@ func (b *run) fromMemory(ctx context.Context) (medium, error) {
 	}
 	if next, err := b.kernelFromServer(ctx); err != nil || next != nil {
 		return medium{next: next}, err
+	}
+	if from, err := b.fromStream(ctx); err != nil || from != nil {
+		if err != nil {
+			return medium{}, err
+		}
+		return *from, nil
 	}
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {
@@ -231,9 +243,14 @@ func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
 }
 
 func (b *run) prepare(image *fetch.Stream) (*target.Disk, string, error) {
+	return b.prepareDisk(image.Size, b.plan.Image.Memory())
+}
+
+// prepareDisk makes the RAM disk for an image of size bytes, -1 if unknown, that arrives through so many bytes of buffers.
+func (b *run) prepareDisk(size, buffers int64) (*target.Disk, string, error) {
 	spec := b.plan.Target
-	spec.Buffers = b.plan.Image.Memory()
-	disk, err := target.Prepare(spec, image.Size, target.Environment{
+	spec.Buffers = buffers
+	disk, err := target.Prepare(spec, size, target.Environment{
 		LoadModule: b.modules.LoadWith,
 		Memory:     func() (memory.Info, error) { return memory.Read(b.Proc) },
 		Size:       b.Size,
@@ -281,6 +298,9 @@ func (b *run) mountOverlay(root *live.Root, from medium) (string, string, error)
 }
 
 func (b *run) check() (handoff.Ready, string, error) {
+	if err := b.verifiedSoFar(); err != nil {
+		return handoff.Ready{}, "", err
+	}
 	ready, err := handoff.Check(b.plan.Handoff, b.NewRoot)
 	if err != nil {
 		return ready, "", err

@@ -42,6 +42,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/network/reach"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -70,6 +71,8 @@ type machine struct {
 	// memory that is available, in KiB.
 	memory int
 	mounts func(mount.Point) error
+	// stream starts the streaming process.
+	stream func(daemon.Job) (Streaming, error)
 	noLink bool
 	server http.Handler
 	// image is its path on the server; empty is /x.iso.
@@ -188,6 +191,8 @@ func (m *machine) open(path string) (live.File, error) {
 		return file{bytes.NewReader(make([]byte, 1<<20))}, nil
 	case target.RAMDisk:
 		return file{bytes.NewReader(m.disk.Bytes())}, nil
+	case "/dev/dm-0":
+		return file{bytes.NewReader(image)}, nil
 	case "container":
 		return file{bytes.NewReader(append([]byte("hsqs"), make([]byte, 4096)...))}, nil
 	case "rootfs":
@@ -252,7 +257,7 @@ func (dhcp) Acquire(context.Context, network.Link, func(int)) (network.Lease, er
 }
 
 func (m *machine) machine() Machine {
-	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nic.ko:\n"), 0o644)
+	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nbd.ko:\nkernel/dm-mod.ko:\nkernel/nic.ko:\n"), 0o644)
 	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\n"), 0o644)
 	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
 	m.write(handoff.ShutdownProgram, []byte("shutdown"), 0o755)
@@ -284,8 +289,13 @@ func (m *machine) machine() Machine {
 		Disks:          m.sda,
 		OpenDisk:       m.sda.open,
 		ReadPartitions: m.sda.readPartitions,
-		Uptime:         func() time.Duration { return 0 },
-		Base:           m.path("run/overlay"), NewRoot: m.path("sysroot"),
+		StartStream:    m.stream,
+		Map: func(name, disk string, offset, size int64) (string, error) {
+			m.log("dmsetup create %s --table '0 %d linear %s %d'", name, size/512, disk, offset/512)
+			return "/dev/dm-1", nil
+		},
+		Uptime: func() time.Duration { return 0 },
+		Base:   m.path("run/overlay"), NewRoot: m.path("sysroot"),
 		Pause: func(s plan.Stage) error {
 			m.log("# paused before %s", s)
 			return nil

@@ -46,6 +46,8 @@ type medium struct {
 	live.Medium
 	// next is the image's own kernel, ready to be started, instead of all that.
 	next *handoff.Ready
+	// streamed tells that not all of it is there yet.
+	streamed bool
 	// layer keeps what the live system writes; empty if it is in memory.
 	layer overlay.Layer
 }
@@ -60,8 +62,11 @@ func (b *run) fromDisk(ctx context.Context) (medium, error) {
 		return medium{}, err
 	}
 	if found.deploy {
-		if next, err := b.deploy(ctx, found.disk); err != nil || next != nil {
-			return medium{next: next}, err
+		if from, err := b.deploy(ctx, found.disk); err != nil || from != nil {
+			if err != nil {
+				return medium{}, err
+			}
+			return *from, nil
 		}
 		// What is on the disk now is found out as if somebody else had written it.
 		if found, err = b.look(found.disk); err == nil && found.State != deploy.Complete {
@@ -235,13 +240,21 @@ func (b *run) look(d disk.Device) (inspected, error) {
 	return inspected{disk: d, Finding: finding}, nil
 }
 
-// deploy brings the image from its server to the disk; or it returns the image's own kernel, under which that is to be done.
-func (b *run) deploy(ctx context.Context, d disk.Device) (*handoff.Ready, error) {
+// deploy brings the image from its server to the disk; or it returns the image's own kernel, under which that is to be done, or what the live system
+// is mounted from while that is being done.
+func (b *run) deploy(ctx context.Context, d disk.Device) (*medium, error) {
 	if _, err := stage(ctx, b, plan.Network, b.connect); err != nil {
 		return nil, err
 	}
-	if next, err := b.kernelFromServer(ctx); err != nil || next != nil {
-		return next, err
+	next, err := b.kernelFromServer(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case next != nil:
+		return &medium{next: next}, nil
+	}
+	if from, err := b.streamToDisk(ctx, d); err != nil || from != nil {
+		return from, err
 	}
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {

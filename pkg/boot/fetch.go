@@ -47,6 +47,9 @@ func (b *run) open(ctx context.Context) (*fetch.Stream, string, error) {
 // source fills in what the plan could not know: the machine's names in the addresses, and the keys of the image.
 func (b *run) source() (fetch.Source, error) {
 	source := b.plan.Image
+	if source.Digest == (fetch.Digest{}) {
+		source.Digest = b.listed // where the image is not streamed after all
+	}
 	primary := b.network.Primary()
 	lease := primary.Leases[0]
 	urls, err := located(b.plan, lease)

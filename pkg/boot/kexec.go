@@ -19,6 +19,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/isokernel"
 	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/manifest"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -71,7 +72,7 @@ func (e *KernelError) Error() string {
 func (e *KernelError) Unwrap() error { return e.err }
 
 // errUnverified says why no part of an image is started whose digest is demanded: the kernel would be the one that verifies.
-var errUnverified = errors.New("an image whose digest or signature is demanded has to be verified as a whole before anything in it is started")
+var errUnverified = errors.New("an image whose digest or signature is demanded, and that has no trusted manifest of its chunks, has to be verified as a whole before anything in it is started")
 
 // kernelFromServer starts the image's own kernel before the image is downloaded, where that is wanted and the server serves ranges. It returns
 // nil where the running kernel stays, at least until the image is there. A server that cannot be read this way may be read from its first byte to
@@ -87,7 +88,7 @@ func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 	if err != nil {
 		return nil, &StageError{plan.Fetch, err}
 	}
-	if source.Signature != nil || source.Digest != (fetch.Digest{}) {
+	if demanded(source) && !b.plan.Stream.Wanted() {
 		return nil, staged(plan.Handoff, b.stay(errUnverified))
 	}
 	if source.RetryMaxTime == 0 {
@@ -104,8 +105,21 @@ func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 		return nil, staged(plan.Handoff, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %w", err)))
 	}
 	defer image.Close()
-	return b.ownKernel(ctx, &pieces{ReaderAt: blockcache.New(image, image.Size, blockcache.Options{}), received: image.Received})
+	look := &remote{Ranges: image, source: source}
+	if demanded(source) || b.plan.Stream.Chunks != (manifest.Root{}) {
+		trusted, err := b.findManifest(ctx, look)
+		switch {
+		case err != nil:
+			return nil, &StageError{plan.Fetch, err}
+		case !trusted:
+			return nil, staged(plan.Handoff, b.stay(errUnverified))
+		}
+	}
+	return b.ownKernel(ctx, &pieces{ReaderAt: blockcache.New(look, image.Size, blockcache.Options{}), received: image.Received})
 }
+
+// demanded reports whether nothing of an image may be used that was not verified.
+func demanded(s fetch.Source) bool { return s.Signature != nil || s.Digest != (fetch.Digest{}) }
 
 // lookPatience is how long a server is tried that does not let the image be read here and there, where the line says nothing about that. It is
 // for each read.

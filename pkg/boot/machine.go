@@ -7,11 +7,14 @@ import (
 	"runtime"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/device"
 	"github.com/liveboot/liveboot/pkg/device/disk"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/clock"
+	"github.com/liveboot/liveboot/pkg/kernel/dm"
 	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
@@ -26,6 +29,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/network/router"
 	"github.com/liveboot/liveboot/pkg/network/rtnl"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -61,11 +65,31 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 		Disks:          disk.Local(),
 		OpenDisk:       func(path string) (DiskWriter, error) { return block.OpenDisk(path) },
 		ReadPartitions: block.ReadPartitions,
+		StartStream:    func(j daemon.Job) (Streaming, error) { return daemon.Start("/proc/self/exe", os.Environ(), j) },
+		Map:            mapPart,
 		Kexec:          kexec.System{},
 		Uptime:         console.Uptime,
 		Base:           live.DefaultBase, NewRoot: NewRoot,
 		Pause: pause,
 	}, nil
+}
+
+// mapPart shows a part of a disk by the device mapper.
+func mapPart(name, disk string, offset, size int64) (string, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(disk, &stat); err != nil {
+		return "", &os.PathError{Op: "stat", Path: disk, Err: err}
+	}
+	control, err := dm.Open()
+	if err != nil {
+		return "", err
+	}
+	defer control.Close()
+	d, err := control.Create(name, dm.Linear{Device: stat.Rdev, Offset: offset, Size: size, Writable: true})
+	if err != nil {
+		return "", err
+	}
+	return d.Path, nil
 }
 
 // clients returns those of the running kernel.

@@ -27,8 +27,18 @@ type Report struct {
 	Image   ImageReport   `json:"image"`
 	Device  string        `json:"device"`
 	Live    LiveReport    `json:"live"`
+	// Stream is there if the live system was started before all of the image was there.
+	Stream *StreamReport `json:"stream,omitempty"`
 	// Kexec is there if another kernel ran before.
 	Kexec *KexecReport `json:"kexec,omitempty"`
+}
+
+// A StreamReport tells how an image is streamed. How far that is stands in /run/liveboot/stream.json.
+type StreamReport struct {
+	// Into is the device on which the image will be complete; empty if never.
+	Into string `json:"into,omitempty"`
+	// Verified tells when: "chunks", each part before it is used; "end", the whole when it is there; "no".
+	Verified string `json:"verified"`
 }
 
 // A KexecReport tells which kernel ran before, and why it was left.

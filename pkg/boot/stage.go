@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/plan"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 )
 
 // A StageError is what stopped a boot, and where.
@@ -50,6 +52,9 @@ type run struct {
 	devices    *device.Manager
 	network    *network.Network
 	background sync.WaitGroup
+	streaming  Streaming // nil for none
+	// listed is the image's digest as its manifest has it, where that is trusted.
+	listed fetch.Digest
 
 	// stays says why the running kernel stays, settled that this is not to be asked again.
 	stays   string
@@ -59,9 +64,11 @@ type run struct {
 	// previous is what another kernel left for this one; its Kernel is empty where this is the first.
 	previous Previous
 
-	mu     sync.Mutex // guards report.Stages and paused, which stages that run beside each other use
+	mu     sync.Mutex // guards what follows, which several goroutines use
 	report Report
 	paused []plan.Stage
+	// mismatch says that the image that is streamed is another one than it should be.
+	mismatch *daemon.Mismatch
 }
 
 func newRun(p plan.Plan, m Machine, ui Console) *run {
@@ -101,6 +108,9 @@ func (b *run) close() {
 	}
 	if b.uevents != nil {
 		_ = b.uevents.Close() // its end is all that is wanted of it
+	}
+	if b.streaming != nil {
+		_ = b.streaming.Close() // the process goes on, and has nobody to tell any more
 	}
 	b.background.Wait()
 }

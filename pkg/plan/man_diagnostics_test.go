@@ -128,6 +128,8 @@ func fetchTroubles() []trouble {
 		{err: &fetch.UnframedError{}, means: "An old or odd server."},
 		{err: &fetch.DigestError{Want: digest("9f86"), Got: digest("60303a")}, means: "The file is not the one that the digest was made of."},
 		{err: &fetch.SignatureError{Err: errors.New("…")}, words: "verify the signature of …", means: "The image is not signed by a key that this initrd trusts."},
+		{err: &boot.ManifestError{Err: errors.New("…")}, words: "the manifest …", means: "The image is streamed, and what its parts are to be verified by is missing, or is not this image's; the end of the line says which."},
+		{err: &boot.UnverifiableError{Why: "…"}, means: "The image is to be verified part by part, as only a streamed one can be; the end of the line says why this one cannot be streamed."},
 		{err: iso.ErrNotISO, means: "Something else was downloaded."},
 		{err: unix.ENOSPC, means: "An image of which the size was not known turned out to be too large."},
 	}
@@ -165,6 +167,10 @@ func liveTroubles() []trouble {
 		{stage: plan.Live, err: &mediacheck.MismatchError{}, words: "check the image on …", means: "The image is not as its maker made it."},
 		{
 			stage: plan.Handoff, err: &boot.KernelError{}, words: "start the image's own kernel …", means: "The image's own kernel is needed, or was demanded by rd.liveboot.handoff=kexec, and cannot be started; the end of the line says why.",
+		},
+		{
+			stage: plan.Handoff, err: &fetch.DigestError{Want: fetch.Digest{Algorithm: "sha256", Hex: "9f86…"}, Got: fetch.Digest{Algorithm: "sha256", Hex: "60303a…"}},
+			means: "All of an image that was streamed arrived before the live system was started, and it is not the one that the digest was made of.",
 		},
 		{stage: plan.Handoff, err: &handoff.InitError{Path: "/sbin/init"}, means: "The live system cannot start."},
 		{stage: plan.Handoff, words: "switch root …", means: "It happened after the last point of return.",

@@ -43,7 +43,7 @@ func (p Parameter) Built() bool { return p.Doc != "" }
 
 // Parameters returns the options, in the order in which they are documented, then those that are not built yet.
 func Parameters() []Parameter {
-	return slices.Concat(imageParameters(), networkParameters(), systemParameters(), rescueParameters(), notBuilt())
+	return slices.Concat(imageParameters(), streamParameters(), networkParameters(), systemParameters(), rescueParameters(), notBuilt())
 }
 
 func imageParameters() []Parameter {
@@ -337,7 +337,7 @@ func notBuilt() []Parameter {
 	for _, key := range []string{
 		"rd.live.encrypt", "rd.kiwi.verity_options",
 		"rd.liveboot.report", "rd.liveboot.log", "rd.liveboot.dry-run",
-		"rd.liveboot.stream", "rd.liveboot.chunks", "rd.liveboot.trace",
+		"rd.liveboot.trace",
 	} {
 		rows = append(rows, Parameter{Key: key, set: refuse})
 	}

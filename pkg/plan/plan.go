@@ -37,6 +37,8 @@ type Plan struct {
 	// Local is where the image is if it does not come over the network.
 	Local  Local
 	Target target.Spec
+	// Stream says how much of the image the boot waits for.
+	Stream Stream
 	// MediaCheck verifies the image by the checksum that its maker put into it.
 	MediaCheck bool
 	Live       live.Spec
@@ -119,6 +121,7 @@ func Default() Plan {
 	return Plan{
 		Local:     Local{LayerFile: "live_system.cow", LayerSize: 500 << 20},
 		Target:    target.Spec{Device: target.RAMDisk},
+		Stream:    Stream{Mode: StreamOff},
 		Live:      live.Spec{Dir: "LiveOS", Container: "squashfs.img"},
 		Overlay:   overlay.Spec{Size: "50%", FileSystem: "ext4"},
 		Rescue:    DefaultRescue(),
@@ -153,6 +156,10 @@ type reading struct {
 	imageSource, digestSource string
 	// dolly tells that there were options for a ring.
 	dolly bool
+	// streamed tells that an address asked for streaming, and streamMode that an option said whether.
+	streamed, streamMode bool
+	// chunksSource is the source of the root of the chunk manifest.
+	chunksSource string
 	networkReading
 }
 
@@ -160,6 +167,7 @@ type reading struct {
 func (p *Plan) finish() error {
 	err := p.finishNetwork()
 	p.finishDolly()
+	err = errors.Join(err, p.finishStream())
 	p.reading = reading{}
 	switch {
 	case p.Local.There() && p.Target.Device != target.RAMDisk:

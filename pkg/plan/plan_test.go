@@ -174,6 +174,21 @@ func TestParse(t *testing.T) {
 			p.Local = Local{Device: "CDLABEL=X", File: "/boot/x.iso", LayerFile: "/x.cow", LayerSize: 64 << 20}
 			return p
 		}()},
+		{"streamed", "root=live:nbd:http://h/i", with(func(p *Plan) { p.Stream.Mode = StreamOn })},
+		{"streamed, but not now", "root=live:nbd:http://h/i rd.liveboot.stream=off", with(func(*Plan) {})},
+		{"stream", "rd.liveboot.stream=auto rd.liveboot.stream-rate=1.5M rd.liveboot.mismatch=reboot", with(func(p *Plan) {
+			p.Stream = Stream{Mode: StreamAuto, Rate: 3 << 19, Reboot: true}
+		})},
+		{"stream of what is here", "root=live:CDLABEL=X rd.liveboot.stream=on", func() Plan {
+			p := Default()
+			p.Local.Device = "CDLABEL=X"
+			p.Warnings = []string{"rd.liveboot.stream has no effect: root= names an image that is here already"}
+			return p
+		}()},
+		{"stream and media check", "rd.liveboot.stream=on rd.live.check", with(func(p *Plan) {
+			p.MediaCheck = true
+			p.Warnings = []string{"rd.liveboot.stream has no effect: rd.live.check reads all of the image before it is used"}
+		})},
 		{"drivers", "rd.driver.blacklist=a,b module_blacklist=c rd.driver.pre=d", with(func(p *Plan) {
 			p.Devices.Blacklist, p.Devices.First = []string{"a", "b", "c"}, []string{"d"}
 		})},
@@ -254,8 +269,16 @@ func TestParseErrors(t *testing.T) {
 		{"BOOTIF", image + "BOOTIF=52-54", `"52-54"`},
 		{"init", image + "init=bin/sh", "want an absolute path"},
 		{"secrets stay secret", "root=live:gopher://user:secret@h/i?token=secret", "gopher"},
-		{"secrets in a list", `root="live:http://u:secret@h/i live:nbd://u:secret@g/i"`, "cannot do it yet"},
-		{"secrets behind two schemes", "root=live:nbd:https://u:secret@h/i", "cannot do it yet"},
+		{"secrets in a list", `root="live:http://u:secret@h/i live:nbd://u:secret@g/i"`, "nbd: stands before"},
+		{"secrets behind two schemes", "root=live:nbd:gopher://u:secret@h/i", "nbd: stands before"},
+		{"stream", image + "rd.liveboot.stream=yes", "want one of off, auto, on, lazy"},
+		{"never the whole image, and a disk for it", image + "rd.liveboot.stream=lazy rd.kiwi.live.system=/dev/sda", "rd.liveboot.stream=on"},
+		{"never the whole image, and its digest", image + "rd.liveboot.stream=lazy rd.liveboot.sha256=" + sha256, "mkinitramfs -manifest"},
+		{"chunks of what is not streamed", image + "rd.liveboot.chunks=sha256:" + sha256, "add rd.liveboot.stream=on"},
+		{"two roots of chunks", image + "rd.liveboot.stream=on rd.liveboot.chunks=sha256:" + sha256 + " rd.liveboot.chunks=sha256:" + strings.Repeat("1", 64), "stands on the line twice"},
+		{"root of chunks", image + "rd.liveboot.chunks=" + sha256, "want sha256: and 64 hexadecimal digits"},
+		{"rate", image + "rd.liveboot.stream-rate=fast", "want bytes per second"},
+		{"mismatch", image + "rd.liveboot.mismatch=ignore", "want one of warn, reboot"},
 		{"secrets in curl's options", image + "rd.kiwi.live.curl_options=-u,user:secret,--nothing", "option rd.kiwi.live.curl_options: "},
 		{"secrets in dolly's options", "root=live:dolly://h/i rd.kiwi.live.dolly_options=-P,secret,-zsecret", `option rd.kiwi.live.dolly_options: "-z"`},
 		{"secrets of a proxy", image + "proxy=http://u:secret@/", "names no server"},
@@ -346,6 +369,7 @@ func TestFieldsReached(t *testing.T) {
 		"rd.net.timeout.iflink": "1", "rd.net.timeout.carrier": "1", "rd.net.timeout.dhcp": "1", "rd.net.timeout.route": "1",
 		"rd.net.timeout.ipv6auto": "1", "rd.net.timeout.ipv6dad": "1", "rd.net.timeout.ifup": "1", "proxy": "http://p",
 		"rd.live.overlay.persistent": "auto", "iso-scan/filename": "/x.iso", "rd.live.cowfile.mbsize": "7", "rd.live.overlay.size": "1m", "rd.live.overlay.cowfs": "xfs", "init": "/x", "rd.liveboot.handoff": "kexec", "rd.liveboot.append": "iso",
+		"rd.liveboot.stream": "auto", "rd.liveboot.chunks": "sha256:" + sha256, "rd.liveboot.stream-rate": "2M", "rd.liveboot.mismatch": "reboot",
 		"rd.kiwi.live.curl_options": "-k", "rd.kiwi.live.dolly_options": "-v", "rd.emergency": "halt", "panic": "1", "rd.break": "live", "rd.neednet": "1",
 	}
 	for _, row := range Parameters() {
@@ -353,8 +377,11 @@ func TestFieldsReached(t *testing.T) {
 			continue
 		}
 		line := cmdline.Parse("root=live:http://h/i")
-		if row.Key == "iso-scan/filename" {
+		switch row.Key {
+		case "iso-scan/filename":
 			line = cmdline.Parse("root=live:CDLABEL=X")
+		case "rd.liveboot.chunks":
+			line = cmdline.Parse("root=live:nbd:http://h/i")
 		}
 		base, err := Parse(line)
 		if err != nil {

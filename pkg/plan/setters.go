@@ -14,7 +14,7 @@ import (
 // setRoot reads root=. Another root than a live one belongs to somebody else and is refused: there would be nothing to boot.
 func setRoot(p *Plan, w cmdline.Param) error {
 	if p.reading.imageSource != w.Source {
-		p.Image.URLs, p.Paths = nil, nil
+		p.Image.URLs, p.Paths, p.reading.streamed = nil, nil, false
 		p.Local.Device, p.Local.AoE = "", false
 		if p.reading.digestSource != w.Source {
 			p.Image.Digest, p.reading.digestSource = fetch.Digest{}, "" // it was that of the other image
@@ -51,8 +51,8 @@ func (p *Plan) addImage(word, source string) error {
 			return err
 		}
 	}
-	if planned(address) {
-		return errNotBuilt
+	if inner, ok := strings.CutPrefix(address, nbdPrefix); ok {
+		return p.addStreamed(inner, source)
 	}
 	if err := template.Check(address); err != nil {
 		return err
@@ -70,11 +70,6 @@ func (p *Plan) addImage(word, source string) error {
 	}
 	p.Image.URLs = append(p.Image.URLs, url)
 	return nil
-}
-
-// planned tells the image addresses of the contract that are not built yet.
-func planned(address string) bool {
-	return strings.HasPrefix(address, "nbd:")
 }
 
 // aoePrefix is before the name of a disk behind the network, e<shelf>.<slot>; the kernel has such a disk in a folder of its own
