@@ -155,6 +155,55 @@ func TestRangesOutage(t *testing.T) {
 	})
 }
 
+// TestRangesNewAddress: when the machine has another address, its connections are silent, and each that is tried takes its time: only one is.
+func TestRangesNewAddress(t *testing.T) {
+	in(t, func(t *testing.T, network *fetchtest.Network) {
+		network.Server("h", strong)
+		silent := make(chan struct{})
+		dial := func(ctx context.Context, kind, address string) (net.Conn, error) {
+			c, err := network.Dial(ctx, kind, address)
+			select {
+			case <-silent:
+				return c, err
+			default:
+				return &mute{c, silent}, err
+			}
+		}
+		r, err := OpenRanges(t.Context(), source("http://h/image"), Environment{connect: dial, Roots: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		var group sync.WaitGroup
+		for i := range DefaultRanges {
+			group.Go(func() { checkRead(t, r, image, openSize+10_000*i, 10_000) })
+		}
+		group.Wait()
+		time.Sleep(time.Minute) // of the bubble's time
+		close(silent)
+		began := time.Now()
+		checkRead(t, r, image, openSize+500_000, 10_000)
+		if took, most := time.Since(began), DefaultStall+DefaultStall/2; took > most {
+			t.Errorf("going on from another address took %v, want %v at most", took, most)
+		}
+	})
+}
+
+// mute is a connection of which nothing is heard any more from some moment on.
+type mute struct {
+	net.Conn
+	silent chan struct{}
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	select {
+	case <-m.silent:
+		return len(b), nil
+	default:
+		return m.Conn.Write(b)
+	}
+}
+
 // TestRangesBelated: an attempt that fails at an outage's end, when another one has had an answer already, does not make a second outage of it.
 func TestRangesBelated(t *testing.T) {
 	in(t, func(t *testing.T, network *fetchtest.Network) {

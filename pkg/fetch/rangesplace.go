@@ -47,12 +47,16 @@ func newPlace(m *mirror) *place {
 }
 
 // hangUp closes the lines that nobody uses.
-func (p *place) hangUp() {
+func (p *place) hangUp() { p.hangUpBefore(time.Now().Add(time.Nanosecond)) }
+
+// hangUpBefore closes the lines that nobody has used since then.
+func (p *place) hangUpBefore(then time.Time) {
 	p.lines = slices.DeleteFunc(p.lines, func(l *line) bool {
-		if !l.busy {
+		unused := !l.busy && l.used.Before(then)
+		if unused {
 			_ = l.session.Close() // nothing is lost with it
 		}
-		return !l.busy
+		return unused
 	})
 }
 

@@ -147,6 +147,10 @@ func (r *Ranges) give(p *place, l *line, from, next int64, err error) {
 	if err != nil || p != r.current {
 		p.remove(l)
 	}
+	var stall *StallError
+	if errors.As(err, &stall) { // this machine may have another address now: those that are as old would be as silent
+		p.hangUpBefore(time.Now().Add(-stall.For))
+	}
 	if err == nil && r.may < r.most && time.Since(r.resized) >= widening {
 		r.may++
 		r.resized = time.Now()

@@ -79,30 +79,32 @@ func (s *Store) tell(e Event) {
 	}
 }
 
-// noteWaiting reports once that somebody waits, until it goes on.
-func (s *Store) noteWaiting() {
+// noteWaiting takes note of somebody who has waited for long, since began; of the first one that is reported.
+func (s *Store) noteWaiting(began time.Time) {
 	s.mutex.Lock()
 	cause := s.trouble
 	s.mutex.Unlock()
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	if s.waiting {
+	if s.late++; s.late != 1 || !s.lateSince.IsZero() {
 		return
 	}
-	s.waiting = true
+	s.lateSince = began
 	if s.config.Report != nil {
 		s.config.Report(Waiting{Cause: cause})
 	}
 }
 
-func (s *Store) noteGoingOn(since time.Time) {
+// noteGoingOn takes note that one of them waits no more; of the last one that is reported. It may come before noteWaiting.
+func (s *Store) noteGoingOn() {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	if !s.waiting {
+	if s.late--; s.late != 0 || s.lateSince.IsZero() {
 		return
 	}
-	s.waiting = false
+	after := time.Since(s.lateSince)
+	s.lateSince = time.Time{}
 	if s.config.Report != nil {
-		s.config.Report(GoingOn{After: time.Since(since)})
+		s.config.Report(GoingOn{After: after})
 	}
 }

@@ -56,11 +56,14 @@ func (s *Store) await(ctx context.Context, k *chunk) error {
 	default:
 	}
 	began := time.Now()
-	notice := time.AfterFunc(s.config.Notice, s.noteWaiting)
-	defer notice.Stop()
+	notice := time.AfterFunc(s.config.Notice, func() { s.noteWaiting(began) })
+	defer func() {
+		if !notice.Stop() {
+			s.noteGoingOn()
+		}
+	}()
 	select {
 	case <-k.ready:
-		s.noteGoingOn(began)
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -352,6 +352,32 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// As long as somebody waits the system does not go on, and then it is told since when the one waited who waited for longest.
+func TestSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		image := pattern(20 * testChunk)
+		told := &events{}
+		began := time.Now()
+		source := &server{image: image, before: func(ctx context.Context, _ []byte, offset int64) error {
+			return sleep(ctx, time.Until(began.Add(time.Duration(1+offset/testChunk)*time.Minute)))
+		}}
+		s, ctx, stop := start(t, Config{Size: int64(len(image)), Report: told.report, Ahead: -1}, source, newPlace(len(image)))
+		defer stop()
+		var all sync.WaitGroup
+		for _, chunk := range []int{0, 2} {
+			all.Go(func() { read(t, ctx, s, image, chunk*testChunk, 100) })
+		}
+		all.Wait()
+		want := []string{"stream.Waiting", "stream.GoingOn"}
+		if got := told.kinds(); !slices.Equal(got, want) {
+			t.Fatalf("told %v, want %v", got, want)
+		}
+		if got := told.all[1].(GoingOn).After; got != 3*time.Minute {
+			t.Errorf("told of going on after %v, want 3m0s", got)
+		}
+	})
+}
+
 // A place that fails is given up; reads go on with the source.
 func TestPlaceFails(t *testing.T) {
 	broken := io.ErrClosedPipe

@@ -142,7 +142,9 @@ type Store struct {
 	delivered Stats
 
 	telling sync.Mutex
-	waiting bool // somebody has waited for longer than Notice, and that was reported
+	// late is how many have waited for longer than Notice and still do, lateSince when the first of them began, once that was reported.
+	late      int
+	lateSince time.Time
 }
 
 // New returns a Store of the image that source gives. place is nil if the image is never to be complete.
