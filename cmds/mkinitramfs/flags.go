@@ -23,6 +23,7 @@ type options struct {
 	initramfs.Config
 	action
 	compression string
+	given       []string // flags, in alphabetical order
 }
 
 // flags sets the defaults, and returns what changes them.
@@ -66,6 +67,7 @@ func parse(name string, args []string) (initramfs.Config, action, error) {
 		return o.Config, o.action, err
 	}
 	f.Visit(func(given *flag.Flag) {
+		o.given = append(o.given, "-"+given.Name)
 		switch given.Name {
 		case "source", "init", "commands":
 			o.compile = true
@@ -77,6 +79,8 @@ func parse(name string, args []string) (initramfs.Config, action, error) {
 		return o.Config, o.action, fmt.Errorf("argument %q: only flags are known, see %s -help", f.Arg(0), name)
 	case o.NoFirmware && o.SeparateFirmware:
 		return o.Config, o.action, errors.New("-no-firmware and -separate-firmware: choose one")
+	case (o.manifest != "" || o.inspect != "") && len(o.given) > 1:
+		return o.Config, o.action, fmt.Errorf("%s: -manifest and -inspect stand alone", strings.Join(o.given, " "))
 	}
 	return o.Config, o.action, nil
 }

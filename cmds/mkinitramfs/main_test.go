@@ -64,6 +64,7 @@ func TestParse(t *testing.T) {
 		{name: "inspect", in: []string{"-inspect", "initrd"}, change: func(*initramfs.Config) {}, wantDo: action{inspect: "initrd"}},
 		{name: "manifest", in: []string{"-manifest", "x.iso"}, change: func(*initramfs.Config) {}, wantDo: action{manifest: "x.iso"}},
 		{name: "both", in: []string{"-no-firmware", "-separate-firmware"}, wantErr: "choose one"},
+		{name: "manifest and more", in: []string{"-manifest", "x.iso", "-iso", "y.iso"}, wantErr: "-iso -manifest: -manifest and -inspect stand alone"},
 		{name: "argument", in: []string{"vmlinuz"}, wantErr: `"vmlinuz"`},
 	}
 	for _, tt := range tests {
