@@ -159,7 +159,7 @@ func TestStreamedKIWIChanged(t *testing.T) {
 	const works = `systemctl is-system-running && dmesg | grep -c 'liveboot: stream: ' | cat && sleep 0`
 	k.does(works) // so that all that this needs is there
 	k.publish(k.path, siteFile{zeros{}, k.size, `"another"`})
-	k.does(`until dmesg | grep 'liveboot: stream: .*the file on the server has become another one'; do sleep 1; done`)
+	k.does(`until dmesg | grep 'liveboot: stream: .*is not the file of .* bytes any more'; do sleep 1; done`)
 	sent := k.bytes(k.path)
 	wait(t, 30*time.Second)
 	k.does(works)
