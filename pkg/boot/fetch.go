@@ -48,7 +48,7 @@ func (b *run) open(ctx context.Context) (*fetch.Stream, string, error) {
 func (b *run) source() (fetch.Source, error) {
 	source := b.plan.Image
 	if source.Digest == (fetch.Digest{}) {
-		source.Digest = b.listed // where the image is not streamed after all
+		source.Digest = b.trusted.listed() // where the image is not streamed after all
 	}
 	primary := b.network.Primary()
 	lease := primary.Leases[0]

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/device"
-	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -53,8 +52,8 @@ type run struct {
 	network    *network.Network
 	background sync.WaitGroup
 	streaming  Streaming // nil for none
-	// listed is the image's digest as its manifest has it, where that is trusted.
-	listed fetch.Digest
+	// trusted is the manifest of the image's chunks, where it may be; nil for none.
+	trusted *chunks
 
 	// stays says why the running kernel stays, settled that this is not to be asked again.
 	stays   string

@@ -38,13 +38,26 @@ const (
 type remote struct {
 	*fetch.Ranges
 	source fetch.Source
-	// chunks is its manifest, nil for none; file is that as it lies on the server.
-	chunks *manifest.Manifest
-	file   []byte
+	// chunks is its manifest, nil for none.
+	chunks *chunks
 	// digest of the whole, which is compared when all is there; the zero Digest if none is known.
 	digest fetch.Digest
 	// lazy tells that it is never to be there as a whole.
 	lazy bool
+}
+
+// chunks is a manifest, and the file that it was read from.
+type chunks struct {
+	*manifest.Manifest
+	file []byte
+}
+
+// listed is the digest of the whole image that the manifest has; the zero Digest if there is none.
+func (c *chunks) listed() fetch.Digest {
+	if c == nil {
+		return fetch.Digest{}
+	}
+	return fetch.Digest{Algorithm: "sha256", Hex: fmt.Sprintf("%x", c.Digest)}
 }
 
 // A ManifestError says that the manifest of an image's chunks is missing, or not the one that was asked for.
@@ -136,7 +149,7 @@ func (b *run) asWhole(why string) error {
 	switch {
 	case why == "":
 		return nil
-	case b.plan.Stream.Chunks != (manifest.Root{}) && b.plan.Image.Digest == (fetch.Digest{}) && b.listed == (fetch.Digest{}):
+	case b.plan.Stream.Chunks != (manifest.Root{}) && b.plan.Image.Digest == (fetch.Digest{}) && b.trusted == nil:
 		return &UnverifiableError{why}
 	case b.plan.Stream.Mode == plan.StreamAuto:
 		b.ui.Debugf("the image is downloaded as a whole: %s", why)
@@ -207,20 +220,37 @@ func (b *run) decideStream(image *remote, took time.Duration) (why string, err e
 	return "", nil
 }
 
-// findManifest reads the manifest of an image. It reports whether that may be trusted: each part can be verified before it is used.
+// findManifest gives an image its manifest. It reports whether that may be trusted: each part can be verified before it is used. One that may be
+// is read once.
 func (b *run) findManifest(ctx context.Context, image *remote) (trusted bool, err error) {
+	if image.chunks = b.trusted; image.chunks == nil {
+		if image.chunks, err = b.readManifest(ctx, image); err != nil || image.chunks == nil {
+			return false, err
+		}
+	}
+	if has := image.chunks.Size; has != image.Size {
+		return false, &ManifestError{image.beside(), fmt.Errorf("it is of an image of %d bytes, and the server's has %d", has, image.Size)}
+	}
+	if b.plan.Stream.Chunks != (manifest.Root{}) || image.source.Signature != nil {
+		b.trusted = image.chunks
+	}
+	return b.trusted != nil, nil
+}
+
+// readManifest reads the manifest beside an image; nil if there is none, and none is demanded.
+func (b *run) readManifest(ctx context.Context, image *remote) (*chunks, error) {
 	root := b.plan.Stream.Chunks
-	fail := func(err error) (bool, error) { return false, &ManifestError{image.beside(), err} }
+	fail := func(err error) (*chunks, error) { return nil, &ManifestError{image.beside(), err} }
 	data, err := image.Beside(ctx, manifest.Suffix, manifest.MaxSize, image.source.Signature != nil && root == (manifest.Root{}))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && root == (manifest.Root{}):
-		return false, nil
+		return nil, nil
 	case err != nil && ctx.Err() != nil:
-		return false, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(err)
 	case err != nil:
-		return false, err
+		return nil, err
 	}
 	m, err := manifest.Parse(data)
 	switch {
@@ -228,15 +258,8 @@ func (b *run) findManifest(ctx context.Context, image *remote) (trusted bool, er
 		return fail(err)
 	case root != (manifest.Root{}) && m.Root() != root:
 		return fail(fmt.Errorf("its root is %v, and rd.liveboot.chunks= demands %v", m.Root(), root))
-	case m.Size != image.Size:
-		return fail(fmt.Errorf("it is of an image of %d bytes, and the server's has %d", m.Size, image.Size))
 	}
-	image.chunks, image.file = m, data
-	trusted = root != (manifest.Root{}) || image.source.Signature != nil
-	if trusted {
-		b.listed = image.listed()
-	}
-	return trusted, nil
+	return &chunks{m, data}, nil
 }
 
 // beside is the URL of the manifest, for people.
@@ -244,7 +267,7 @@ func (r *remote) beside() string { return r.Ranges.URL.String() + manifest.Suffi
 
 // expected returns the digest of the whole image. Where the manifest is trusted, it says it; else it must not say another one.
 func (r *remote) expected(ctx context.Context, trusted bool) (fetch.Digest, error) {
-	listed, digest := r.listed(), r.source.Digest
+	listed, digest := r.chunks.listed(), r.source.Digest
 	if !trusted {
 		var err error
 		if digest, err = r.Digest(ctx); err != nil {
@@ -258,14 +281,6 @@ func (r *remote) expected(ctx context.Context, trusted bool) (fetch.Digest, erro
 		return digest, &ManifestError{r.beside(), fmt.Errorf("it is of an image with the digest %v, and not with %v", listed, digest)}
 	}
 	return digest, nil
-}
-
-// listed is the digest of the whole image that the manifest has.
-func (r *remote) listed() fetch.Digest {
-	if r.chunks == nil {
-		return fetch.Digest{}
-	}
-	return fetch.Digest{Algorithm: "sha256", Hex: fmt.Sprintf("%x", r.chunks.Digest)}
 }
 
 // ReadAt implements io.ReaderAt. What a manifest is known for is verified by it: one that was not made anew with the image is found out here, where
@@ -307,9 +322,11 @@ func (r *remote) chunk(offset int64) (chunk []byte, at int64, err error) {
 func (b *run) job(image *remote) daemon.Job {
 	source := image.source
 	source.Signature, source.Digest = nil, image.digest
-	return daemon.Job{
-		Source: source, Chunks: image.file, Mapped: streamed, Rate: b.plan.Stream.Rate, Reboot: b.plan.Stream.Reboot,
+	job := daemon.Job{Source: source, Mapped: streamed, Rate: b.plan.Stream.Rate, Reboot: b.plan.Stream.Reboot}
+	if image.chunks != nil {
+		job.Chunks = image.chunks.file
 	}
+	return job
 }
 
 // stream starts the streaming process and waits until its device is there. It returns nil where there can be none.
