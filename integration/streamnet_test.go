@@ -28,168 +28,145 @@ const streamAtOnce = 15 * time.Second
 // A live system keeps the link that its root comes by: its lease of half a minute is renewed again and again, and the network manager is started
 // anew, but no address goes and none comes, and what is read of the root comes at once.
 func TestStreamLease(t *testing.T) {
-	for _, manager := range streamManagers() {
-		t.Run(string(manager), func(t *testing.T) {
-			full(t)
-			t.Parallel()
-			s := newStreamLAN(t, manager)
-			dhcp := s.dhcpd(30 * time.Second)
-			m := s.boot("rd.liveboot.stream=lazy")
-			m.do("systemctl start reader")
-			awaitRenewals(dhcp, 6)
-			m.do("systemctl restart " + string(manager))
-			awaitRenewals(dhcp, 2)
-			for message, want := range map[string]int{"DISCOVER": 1, "NAK": 0, "DECLINE": 0, "RELEASE": 0} {
-				if got := dhcp.Count(`^DHCP` + message); got != want {
-					t.Errorf("the server saw DHCP%s %d times, want %d", message, got, want)
-				}
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		dhcp := s.dhcpd(30 * time.Second)
+		m := s.boot("rd.liveboot.stream=lazy")
+		m.do("systemctl start reader")
+		awaitRenewals(dhcp, 6)
+		m.do("systemctl restart " + string(manager))
+		awaitRenewals(dhcp, 2)
+		for message, want := range map[string]int{"DISCOVER": 1, "NAK": 0, "DECLINE": 0, "RELEASE": 0} {
+			if got := dhcp.Count(`^DHCP` + message); got != want {
+				t.Errorf("the server saw DHCP%s %d times, want %d", message, got, want)
 			}
-			// Nobody renews the lease, and it runs out.
-			m.do("systemctl stop " + string(manager) + "; sleep 45; systemctl start " + string(manager))
-			m.readsOn()
-			m.untouched()
-			if longest := m.longestRead(); longest > streamAtOnce {
-				t.Errorf("a read took %v, want %v at most", longest, streamAtOnce)
-			}
-		})
-	}
+		}
+		// Nobody renews the lease, and it runs out.
+		m.do("systemctl stop " + string(manager) + "; sleep 45; systemctl start " + string(manager))
+		m.readsOn()
+		m.untouched()
+		if longest := m.longestRead(); longest > streamAtOnce {
+			t.Errorf("a read took %v, want %v at most", longest, streamAtOnce)
+		}
+	})
 }
 
 // The server of addresses is started anew and hands out others: the machine gets one, and its root comes there.
 func TestStreamNewAddress(t *testing.T) {
-	for _, manager := range streamManagers() {
-		t.Run(string(manager), func(t *testing.T) {
-			full(t)
-			t.Parallel()
-			s := newStreamLAN(t, manager)
-			dhcp := s.dnsmasq("10.9.0.100,10.9.0.120,2m")
-			m := s.boot("rd.liveboot.stream=lazy")
-			m.do("systemctl start reader")
-			m.readsOn()
-			dhcp.Stop()
-			s.dnsmasq("10.9.0.200,10.9.0.220,2m").Wait(`DHCPACK\(lan\) 10\.9\.0\.2`)
-			s.web.Wait(`^10\.9\.0\.2\d\d .* 206 `)
-			m.readsOn()
-			if addresses := m.do("ip -o -4 address show " + m.link); strings.Contains(addresses, m.address) {
-				t.Errorf("the machine still has the address %s:\n%s", m.address, addresses)
-			}
-			t.Logf("the longest read took %v", m.longestRead())
-		})
-	}
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		dhcp := s.dnsmasq("10.9.0.100,10.9.0.120,2m")
+		m := s.boot("rd.liveboot.stream=lazy")
+		m.do("systemctl start reader")
+		m.readsOn()
+		dhcp.Stop()
+		s.dnsmasq("10.9.0.200,10.9.0.220,2m").Wait(`DHCPACK\(lan\) 10\.9\.0\.2`)
+		s.web.Wait(`^10\.9\.0\.2\d\d .* 206 `)
+		m.readsOn()
+		if addresses := m.do("ip -o -4 address show " + m.link); strings.Contains(addresses, m.address) {
+			t.Errorf("the machine still has the address %s:\n%s", m.address, addresses)
+		}
+		t.Logf("the longest read took %v", m.longestRead())
+	})
 }
 
 // The cable is out for a minute. The root waits, and goes on.
 func TestStreamCable(t *testing.T) {
-	for _, manager := range streamManagers() {
-		t.Run(string(manager), func(t *testing.T) {
-			full(t)
-			t.Parallel()
-			s := newStreamLAN(t, manager)
-			s.dnsmasq("10.9.0.100,10.9.0.120,2m")
-			m := s.boot("rd.liveboot.stream=lazy")
-			m.do("systemctl start reader")
-			m.readsOn()
-			if err := m.SetLink(m.ctx, 0, false); err != nil {
-				t.Fatal(err)
-			}
-			m.see(regexp.MustCompile(`stream: nothing of the image has come for 1m`))
-			if err := m.SetLink(m.ctx, 0, true); err != nil {
-				t.Fatal(err)
-			}
-			m.see(regexp.MustCompile(`stream: the live system goes on after`))
-			m.readsOn()
-			if longest := m.longestRead(); longest < time.Minute {
-				t.Errorf("no read took longer than %v, want one that waited for the cable", longest)
-			}
-		})
-	}
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		s.dnsmasq("10.9.0.100,10.9.0.120,2m")
+		m := s.boot("rd.liveboot.stream=lazy")
+		m.do("systemctl start reader")
+		m.readsOn()
+		if err := m.SetLink(m.ctx, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		m.see(regexp.MustCompile(`stream: nothing of the image has come for 1m`))
+		if err := m.SetLink(m.ctx, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		m.see(regexp.MustCompile(`stream: the live system goes on after`))
+		m.readsOn()
+		if longest := m.longestRead(); longest < time.Minute {
+			t.Errorf("no read took longer than %v, want one that waited for the cable", longest)
+		}
+	})
 }
 
 // Somebody has the network manager let go of the link, and take it again half a minute later. The root waits, and goes on.
 func TestStreamDisconnect(t *testing.T) {
-	for _, manager := range streamManagers() {
-		t.Run(string(manager), func(t *testing.T) {
-			full(t)
-			t.Parallel()
-			s := newStreamLAN(t, manager)
-			s.dnsmasq("10.9.0.100,10.9.0.120,2m")
-			m := s.boot("rd.liveboot.stream=lazy")
-			m.do("systemctl start reader")
-			m.readsOn()
-			command := "nmcli device disconnect LINK; sleep 30; nmcli device connect LINK"
-			if manager == streamlive.Networkd {
-				command = "networkctl down LINK; sleep 30; networkctl up LINK"
-			}
-			m.do(strings.ReplaceAll(command, "LINK", m.link))
-			m.readsOn()
-			if addresses := m.do("ip -o -4 address show " + m.link); !strings.Contains(addresses, m.address) {
-				t.Errorf("the machine has not its address %s again:\n%s", m.address, addresses)
-			}
-			if longest := m.longestRead(); longest < 20*time.Second {
-				t.Errorf("no read took longer than %v, want one that waited for the link", longest)
-			}
-		})
-	}
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		s.dnsmasq("10.9.0.100,10.9.0.120,2m")
+		m := s.boot("rd.liveboot.stream=lazy")
+		m.do("systemctl start reader")
+		m.readsOn()
+		command := "nmcli device disconnect LINK; sleep 30; nmcli device connect LINK"
+		if manager == streamlive.Networkd {
+			command = "networkctl down LINK; sleep 30; networkctl up LINK"
+		}
+		m.do(strings.ReplaceAll(command, "LINK", m.link))
+		m.readsOn()
+		if addresses := m.do("ip -o -4 address show " + m.link); !strings.Contains(addresses, m.address) {
+			t.Errorf("the machine has not its address %s again:\n%s", m.address, addresses)
+		}
+		if longest := m.longestRead(); longest < 20*time.Second {
+			t.Errorf("no read took longer than %v, want one that waited for the link", longest)
+		}
+	})
 }
 
 // The server is known by its name. It is away for a while, and when it is there again it has another address.
 func TestStreamMovedServer(t *testing.T) {
-	for _, manager := range streamManagers() {
-		t.Run(string(manager), func(t *testing.T) {
-			full(t)
-			t.Parallel()
-			s := newStreamLAN(t, manager)
-			s.host = "images.lab.example"
-			const name = "--address=/images.lab.example/"
-			names := s.dnsmasq("10.9.0.100,10.9.0.120,2m", "--port=53", name+"10.9.0.1")
-			m := s.boot("rd.liveboot.stream=lazy")
-			m.do("systemctl start reader")
-			m.readsOn()
-			names.Stop()
-			s.web.Stop()
-			m.see(regexp.MustCompile(`stream: nothing of the image has come for`))
-			s.FarIP("address add 10.9.0.2/24 dev lan")
-			s.dnsmasq("10.9.0.100,10.9.0.120,2m", "--port=53", name+"10.9.0.2")
-			moved := s.Nginx(filepath.Dir(s.iso), "10.9.0.2:80")
-			m.see(regexp.MustCompile(`stream: the live system goes on after`))
-			m.readsOn()
-			m.longestRead()
-			if moved.Count(` 206 `) == 0 {
-				t.Error("nothing of the image came from the new address")
-			}
-		})
-	}
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		s.host = "images.lab.example"
+		const name = "--address=/images.lab.example/"
+		names := s.dnsmasq("10.9.0.100,10.9.0.120,2m", "--port=53", name+"10.9.0.1")
+		m := s.boot("rd.liveboot.stream=lazy")
+		m.do("systemctl start reader")
+		m.readsOn()
+		names.Stop()
+		s.web.Stop()
+		m.see(regexp.MustCompile(`stream: nothing of the image has come for`))
+		s.FarIP("address add 10.9.0.2/24 dev lan")
+		s.dnsmasq("10.9.0.100,10.9.0.120,2m", "--port=53", name+"10.9.0.2")
+		moved := s.Nginx(filepath.Dir(s.iso), "10.9.0.2:80")
+		m.see(regexp.MustCompile(`stream: the live system goes on after`))
+		m.readsOn()
+		m.longestRead()
+		if moved.Count(` 206 `) == 0 {
+			t.Error("nothing of the image came from the new address")
+		}
+	})
 }
 
 // When all of the image has come, the network is the live system's alone: nothing that happens to it is any business of the root.
 func TestStreamThenFree(t *testing.T) {
-	for _, manager := range streamManagers() {
+	onStreamLANs(t, func(t *testing.T, s *streamLAN, manager streamlive.Manager) {
+		dhcp := s.dnsmasq("10.9.0.100,10.9.0.120,2m")
+		m := s.boot("rd.liveboot.stream=on")
+		m.see(regexp.MustCompile(`liveboot: the image is complete`))
+		m.do("systemctl restart " + string(manager))
+		m.do("ip link set " + m.link + " down")
+		s.web.Stop()
+		dhcp.Stop()
+		m.do("systemctl start reader")
+		for range 3 {
+			m.do("echo 3 >/proc/sys/vm/drop_caches")
+			m.readsOn()
+		}
+		if longest := m.longestRead(); longest > streamAtOnce {
+			t.Errorf("a read took %v, want %v at most", longest, streamAtOnce)
+		}
+		m.neverSaid(regexp.MustCompile(`I/O error|SQUASHFS error|waits for a part of its image`))
+	})
+}
+
+// onStreamLANs tells a story for each of the network managers.
+func onStreamLANs(t *testing.T, story func(*testing.T, *streamLAN, streamlive.Manager)) {
+	for _, manager := range []streamlive.Manager{streamlive.Networkd, streamlive.NetworkManager} {
 		t.Run(string(manager), func(t *testing.T) {
 			full(t)
 			t.Parallel()
-			s := newStreamLAN(t, manager)
-			dhcp := s.dnsmasq("10.9.0.100,10.9.0.120,2m")
-			m := s.boot("rd.liveboot.stream=on")
-			m.see(regexp.MustCompile(`liveboot: the image is complete`))
-			m.do("systemctl restart " + string(manager))
-			m.do("ip link set " + m.link + " down")
-			s.web.Stop()
-			dhcp.Stop()
-			m.do("systemctl start reader")
-			for range 3 {
-				m.do("echo 3 >/proc/sys/vm/drop_caches")
-				m.readsOn()
-			}
-			if longest := m.longestRead(); longest > streamAtOnce {
-				t.Errorf("a read took %v, want %v at most", longest, streamAtOnce)
-			}
-			m.neverSaid(regexp.MustCompile(`I/O error|SQUASHFS error|waits for a part of its image`))
+			story(t, newStreamLAN(t, manager), manager)
 		})
 	}
-}
-
-func streamManagers() []streamlive.Manager {
-	return []streamlive.Manager{streamlive.Networkd, streamlive.NetworkManager}
 }
 
 // awaitRenewals waits until ISC's DHCP server has renewed its lease so many times; each may take as long as a server's answers may.

@@ -10,20 +10,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/liveboot/liveboot/integration/guest"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
-	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/supervisor"
@@ -53,7 +51,7 @@ func run() error {
 	if err := tune(); err != nil {
 		return fmt.Errorf("start this program once more: %w", err)
 	}
-	if err := connect(); err != nil {
+	if err := guest.Connect(); err != nil {
 		return fmt.Errorf("set up the network: %w", err)
 	}
 	o, err := options()
@@ -69,7 +67,7 @@ func run() error {
 		return err
 	}
 	ways := []way{
-		{"curl-dd", func() error { return load("brd", "rd_nr=1 rd_size=2097152") }, func() error { return curl(o["url"]) }},
+		{"curl-dd", func() error { return guest.LoadModule("brd", "rd_nr=1 rd_size=2097152") }, func() error { return curl(o["url"]) }},
 		{"plain", nil, func() error { return ours(o["url"], fetch.Digest{}) }},
 		{"sha256", nil, func() error { return ours(o["url"], digest) }},
 	}
@@ -108,41 +106,6 @@ func options() (map[string]string, error) {
 		}
 	}
 	return o, nil
-}
-
-// load loads a module that may have been removed since it was loaded before.
-func load(name, parameters string) error {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return err
-	}
-	loader, err := module.Open("/", unix.ByteSliceToString(kernel.Release[:]), module.System{}, module.Options{})
-	if err != nil {
-		return err
-	}
-	return loader.LoadWith(name, parameters)
-}
-
-// connect gives the card the address that QEMU's user network has for it.
-func connect() error {
-	for _, name := range []string{"virtio_pci", "virtio_net"} {
-		if err := load(name, ""); err != nil {
-			return err
-		}
-	}
-	card, err := netlink.LinkByName("eth0")
-	if err != nil {
-		return err
-	}
-	if err := netlink.LinkSetUp(card); err != nil {
-		return err
-	}
-	p := netip.MustParsePrefix("10.0.2.15/24")
-	address, err := netlink.ParseAddr(p.String())
-	if err != nil {
-		return err
-	}
-	return netlink.AddrAdd(card, address)
 }
 
 // way is a way to download.
@@ -190,7 +153,7 @@ func ours(url string, digest fetch.Digest) error {
 	}
 	defer image.Close()
 	disk, err := target.Prepare(target.Spec{Device: target.RAMDisk}, image.Size, target.Environment{
-		LoadModule: load, Size: block.Size,
+		LoadModule: guest.LoadModule, Size: block.Size,
 		Memory: func() (memory.Info, error) { return memory.Read(os.DirFS("/")) },
 		Open:   func(device string) (target.Writer, error) { return block.OpenWriter(device) },
 	})

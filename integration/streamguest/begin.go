@@ -2,28 +2,21 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
+	"github.com/liveboot/liveboot/integration/guest"
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/handoff"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/loop"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
-	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
-	"github.com/liveboot/liveboot/pkg/kernel/nbd"
 	"github.com/liveboot/liveboot/pkg/live"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/stream/daemon"
@@ -46,7 +39,7 @@ func begin() error {
 			return err
 		}
 	}
-	if err := connect(); err != nil {
+	if err := guest.Connect(); err != nil {
 		return fmt.Errorf("set up the network: %w", err)
 	}
 	o, err := options()
@@ -54,7 +47,7 @@ func begin() error {
 		return err
 	}
 	began := time.Now()
-	ready, input, err := start(o)
+	ready, process, err := start(o)
 	if err != nil {
 		return err
 	}
@@ -63,7 +56,7 @@ func begin() error {
 		return err
 	}
 	say("mounted after %.3f s", time.Since(began).Seconds())
-	if err := json.NewEncoder(input).Encode(daemon.Command{Fill: true}); err != nil {
+	if err := process.Send(daemon.Command{Fill: true}); err != nil {
 		return err
 	}
 	if o["init"] != "" {
@@ -88,8 +81,8 @@ func options() (map[string]string, error) {
 	return o, nil
 }
 
-// start starts the streaming process for the image, and waits until the device is there. input takes further commands.
-func start(o map[string]string) (ready daemon.Ready, input io.Writer, err error) {
+// start starts the streaming process for the image, and waits until the device is there.
+func start(o map[string]string) (ready daemon.Ready, process *daemon.Process, err error) {
 	job := daemon.Job{Mapped: "live", Reboot: o["reboot"] != "", Source: fetch.Source{URLs: []fetch.URL{fetch.URL(o["url"])}}}
 	if hex := o["sha256"]; hex != "" {
 		job.Source.Digest = fetch.Digest{Algorithm: "sha256", Hex: hex}
@@ -112,11 +105,10 @@ func start(o map[string]string) (ready daemon.Ready, input io.Writer, err error)
 			return ready, nil, err
 		}
 	}
-	if err := load("nbd", nbd.Parameters); err != nil {
-		return ready, nil, err
-	}
-	if err := load("dm_mod", ""); err != nil {
-		return ready, nil, err
+	for _, module := range daemon.Modules() {
+		if err := guest.LoadModule(module.Name, module.Parameters); err != nil {
+			return ready, nil, err
+		}
 	}
 	if o["lazy"] == "" {
 		if err := ramDisk(job.Source); err != nil {
@@ -135,48 +127,32 @@ func ramDisk(s fetch.Source) error {
 	}
 	defer image.Close()
 	_, err = target.Prepare(target.Spec{Device: target.RAMDisk}, image.Size, target.Environment{
-		LoadModule: load, Size: block.Size,
+		LoadModule: guest.LoadModule, Size: block.Size,
 		Memory: func() (memory.Info, error) { return memory.Read(os.DirFS("/")) },
 	})
 	return err
 }
 
-// run starts the process and gives it the job.
-func run(job daemon.Job) (ready daemon.Ready, input io.Writer, err error) {
-	itsInput, toIt, err := os.Pipe()
-	if err != nil {
+// run starts the process with the job, and waits until the device is there.
+func run(job daemon.Job) (ready daemon.Ready, process *daemon.Process, err error) {
+	if process, err = daemon.Start("/proc/self/exe", os.Environ(), job); err != nil {
 		return ready, nil, err
 	}
-	fromIt, output, err := os.Pipe()
-	if err != nil {
-		return ready, nil, err
-	}
-	process, err := os.StartProcess("/proc/self/exe", []string{daemon.Name, daemon.Argument}, &os.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, itsInput, output},
-		Sys: &unix.SysProcAttr{Unshareflags: unix.CLONE_NEWNS},
-	})
-	if err := errors.Join(err, itsInput.Close(), output.Close()); err != nil {
-		return ready, nil, err
-	}
-	if err := errors.Join(job.Write(toIt), process.Release()); err != nil {
-		return ready, nil, err
-	}
-	for messages := json.NewDecoder(fromIt); ; {
-		var m daemon.Message
-		switch err := messages.Decode(&m); {
+	for {
+		switch m, err := process.Receive(); {
 		case err != nil:
 			return ready, nil, fmt.Errorf("the streaming process: %w", err)
 		case m.Failed != "":
 			return ready, nil, fmt.Errorf("the streaming process: %s", m.Failed)
 		case m.Ready != nil:
-			return *m.Ready, toIt, nil
+			return *m.Ready, process, nil
 		}
 	}
 }
 
 // mountLive mounts the live root, with this program in it.
 func mountLive(device string) error {
-	mounter, loader := mount.System{}, func(name string) error { return load(name, "") }
+	mounter, loader := mount.System{}, func(name string) error { return guest.LoadModule(name, "") }
 	spec, base := overlay.Spec{Size: "50%"}, live.DefaultBase
 	if err := overlay.MountTmpfs(spec, base, overlay.Environment{Mounter: mounter, LoadModule: loader}); err != nil {
 		return err
@@ -196,43 +172,4 @@ func mountLive(device string) error {
 		return err
 	}
 	return os.WriteFile(newRoot+"/streamguest", program, 0o755)
-}
-
-// load loads a module.
-func load(name, parameters string) error {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		return err
-	}
-	loader, err := module.Open("/", unix.ByteSliceToString(kernel.Release[:]), module.System{}, module.Options{})
-	if err != nil {
-		return err
-	}
-	if strings.HasPrefix(name, "fs-") {
-		_, err := loader.Load(name)
-		return err
-	}
-	return loader.LoadWith(name, parameters)
-}
-
-// connect gives the card the address that QEMU's user network has for it.
-func connect() error {
-	for _, name := range []string{"virtio_pci", "virtio_net"} {
-		if err := load(name, ""); err != nil {
-			return err
-		}
-	}
-	card, err := netlink.LinkByName("eth0")
-	if err != nil {
-		return err
-	}
-	if err := netlink.LinkSetUp(card); err != nil {
-		return err
-	}
-	p := netip.MustParsePrefix("10.0.2.15/24")
-	address, err := netlink.ParseAddr(p.String())
-	if err != nil {
-		return err
-	}
-	return netlink.AddrAdd(card, address)
 }
