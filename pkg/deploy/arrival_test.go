@@ -304,25 +304,7 @@ func TestArrivalPowerFailure(t *testing.T) {
 			if err := a.Complete(); err != nil {
 				t.Fatal(err)
 			}
-			rnd := rand.New(rand.NewPCG(1, 2))
-			seen := map[State]int{}
-			for i := range d.log {
-				crashed := &disk{data: crash(tt.start, d.log[:i+1], rnd), sector: 512}
-				f := inspectDisk(t, crashed)
-				seen[f.State]++
-				switch f.State {
-				case Blank, Interrupted:
-				case Complete:
-					if bytes.Equal(crashed.data[:len(tt.image)], tt.start[:len(tt.image)]) {
-						break // nothing was written yet
-					}
-					if !bytes.Equal(crashed.data[mib:len(tt.image)], tt.image[mib:]) || f.Image.Layer == nil || f.Image.Record == nil {
-						t.Fatalf("power failed at operation %d of %d: taken for complete, and is not: %+v", i, len(d.log), f)
-					}
-				default:
-					t.Fatalf("power failed at operation %d of %d: %+v", i, len(d.log), f)
-				}
-			}
+			seen := powerFails(t, d, tt.start, tt.image, mib, true)
 			if f := inspectDisk(t, d); f.State != Complete || seen[Interrupted] == 0 {
 				t.Errorf("states seen: %v, and at last %+v, want some interrupted and a complete one", seen, f)
 			}
