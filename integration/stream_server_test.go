@@ -71,9 +71,7 @@ type streamServer struct {
 	url   string
 	sent  atomic.Int64
 
-	mutex  sync.Mutex
-	server *http.Server
-	port   int
+	restartable // whose mutex guards change
 	// change may take the place of what is sent.
 	change func(w http.ResponseWriter, r *http.Request) bool
 	chunks []byte
@@ -131,25 +129,38 @@ func newStreamServer(t testing.TB, image []byte) *streamServer {
 // start makes the server answer, again.
 func (s *streamServer) start(t testing.TB) {
 	t.Helper()
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
+	s.restartable.start(t, &http.Server{Handler: s}, s.tls)
+}
+
+// restartable is a server that can be taken away, and comes back at the same port.
+type restartable struct {
+	mutex  sync.Mutex
+	server *http.Server
+	port   int
+}
+
+// start makes the server answer, by TLS if that is set up.
+func (r *restartable) start(t testing.TB, server *http.Server, secured *tls.Config) {
+	t.Helper()
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(r.port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	if s.tls != nil {
-		l = tls.NewListener(l, s.tls)
+	r.port = l.Addr().(*net.TCPAddr).Port
+	if secured != nil {
+		l = tls.NewListener(l, secured)
 	}
-	s.server = &http.Server{Handler: s}
-	go s.server.Serve(l) // it ends with stop
+	r.server = server
+	go server.Serve(l) // it ends with stop
 }
 
 // stop takes the server away, with all connections.
-func (s *streamServer) stop() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	_ = s.server.Close()
+func (r *restartable) stop() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	_ = r.server.Close()
 }
 
 // ServeHTTP sends the image.

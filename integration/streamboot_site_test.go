@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -24,12 +23,10 @@ type streamSite struct {
 	// URL is the server as the guest sees it, without a slash at the end.
 	URL string
 
-	mutex  sync.Mutex
-	server *http.Server
-	port   int
-	files  map[string]siteFile
-	sent   map[string]int64 // bytes of the bodies, by path
-	change func(path string, w http.ResponseWriter, r *http.Request) bool
+	restartable // whose mutex guards the following
+	files       map[string]siteFile
+	sent        map[string]int64 // bytes of the bodies, by path
+	change      func(path string, w http.ResponseWriter, r *http.Request) bool
 
 	// delay comes before an answer's first byte, and before the first answer of a connection once more.
 	delay time.Duration
@@ -56,28 +53,13 @@ func newStreamSite(t testing.TB) *streamSite {
 // start makes the server answer, again.
 func (s *streamSite) start(t testing.TB) {
 	t.Helper()
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	s.server = &http.Server{Handler: s, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+	s.restartable.start(t, &http.Server{Handler: s, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, firstAnswer{}, new(sync.Once))
-	}}
-	go s.server.Serve(l) // it ends with stop
+	}}, nil)
 }
 
 // firstAnswer is the key of what is done once in a connection.
 type firstAnswer struct{}
-
-// stop takes the server away, with all connections.
-func (s *streamSite) stop() {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	_ = s.server.Close()
-}
 
 // put gives the server a file.
 func (s *streamSite) put(path string, content []byte) {
