@@ -5,33 +5,48 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // exchange sends what comes in, and writes what comes back until the other side ends. The end of the input is passed on, where the
-// connection has a way to say so; wait limits what is waited for after it, if it is not 0.
+// connection has a way to say so; wait limits what is waited for after it, if it is not 0. An input that has an end is sent to it, also to
+// one who has said all that there is to say, and still listens. At a terminal a person would have to type something to find out: there the
+// other's end is the end.
 func exchange(conn io.ReadWriter, in io.Reader, out io.Writer, wait time.Duration) error {
 	sent := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(conn, in)
-		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			err = errors.Join(err, half.CloseWrite())
-		}
-		if limited, ok := conn.(interface{ SetReadDeadline(time.Time) error }); ok && wait > 0 {
-			err = errors.Join(err, limited.SetReadDeadline(time.Now().Add(wait)))
-		}
-		sent <- err
-	}()
+	go func() { sent <- send(conn, in, wait) }()
 	_, err := io.Copy(out, conn)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	select {
-	case err := <-sent:
-		return err
-	default: // The other side ended first: what is still typed has nowhere to go.
+	if typed(in) {
 		return nil
 	}
+	return <-sent
+}
+
+// send sends what comes in, and that it has ended.
+func send(conn io.Writer, in io.Reader, wait time.Duration) error {
+	_, err := io.Copy(conn, in)
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && err == nil {
+		// One who is gone need not be told.
+		if err = half.CloseWrite(); errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.EPIPE) {
+			err = nil
+		}
+	}
+	if limited, ok := conn.(interface{ SetReadDeadline(time.Time) error }); ok && wait > 0 {
+		err = errors.Join(err, limited.SetReadDeadline(time.Now().Add(wait)))
+	}
+	return err
+}
+
+// typed tells whether a person types the input.
+func typed(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // listenUDP waits for the first datagram, and then talks to who sent it.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -89,6 +90,45 @@ func TestListen(t *testing.T) {
 	}
 	if s := <-got; s != "question" || out.String() != "answer" {
 		t.Errorf("the listener got %q, the other %q, want question and answer", s, &out)
+	}
+}
+
+// TestAnsweredBeforeAsked: one who has said all there is to say still hears what comes in later.
+func TestAnsweredBeforeAsked(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	in, input := io.Pipe()
+	var out bytes.Buffer
+	done := make(chan error, 1)
+	go func() { done <- run([]string{"-U", socket}, in, &out) }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("answer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := input.Write([]byte("question")); err != nil {
+		t.Fatal(err)
+	}
+	// Nothing tells that the end of the answer was seen; if that is later than this, the test sees less, and does not fail.
+	select {
+	case err := <-done:
+		t.Fatalf("ended with %v before its input did", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	input.Close()
+	heard, err := io.ReadAll(conn)
+	if runErr := <-done; err != nil || runErr != nil || string(heard) != "question" || out.String() != "answer" {
+		t.Errorf("heard %q (%v), the other %q (%v), want question and answer", heard, err, &out, runErr)
 	}
 }
 
