@@ -16,12 +16,16 @@ import (
 
 	"github.com/u-root/u-root/pkg/cpio"
 
+	"github.com/liveboot/liveboot/pkg/kernel/alg"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/qemu"
 )
 
 // nettestsTime is how long the namespace tests of all packages may take together under TCG.
 const nettestsTime = 25 * time.Minute
+
+// algPackage is a package whose tests need a part of the kernel that is in each distribution's, and not in each developer's.
+const algPackage = "github.com/liveboot/liveboot/pkg/kernel/alg"
 
 // nettestPackage is what a package imports whose tests need a network namespace.
 const nettestPackage = "github.com/liveboot/liveboot/pkg/network/nettest"
@@ -70,23 +74,23 @@ type nettests struct {
 	dir, run string
 }
 
-// testBinaries compiles the tests of each package that has namespace tests for certain kinds of links, into dir, and returns them by the names of
-// the binaries.
+// testBinaries compiles the tests of each package that has namespace tests for certain kinds of links, and of algPackage, into dir, and returns
+// them by the names of the binaries.
 func testBinaries(t *testing.T, dir string) map[string]nettests {
 	t.Helper()
 	list := command(t, "go", "list", "-e", "-f", `{{.ImportPath}} {{.Dir}} {{join .TestImports ","}},{{join .XTestImports ","}},`, "../pkg/...")
 	all := map[string]nettests{}
 	for line := range strings.Lines(list) {
 		words := strings.Fields(line)
-		if len(words) != 3 || !strings.Contains(","+words[2], ","+nettestPackage+",") {
+		if len(words) != 3 || words[0] != algPackage && !strings.Contains(","+words[2], ","+nettestPackage+",") {
 			continue
 		}
 		n := nettests{words[1], askForKinds(t, words[1])}
-		if n.run == "" {
-			continue
-		}
-		if os.Getenv("LIVEBOOT_TEST") == "full" {
+		switch {
+		case words[0] == algPackage, n.run != "" && os.Getenv("LIVEBOOT_TEST") == "full":
 			n.run = "."
+		case n.run == "":
+			continue
 		}
 		name := strings.ReplaceAll(strings.TrimPrefix(words[0], "github.com/liveboot/liveboot/pkg/"), "/", "-") + ".test"
 		command(t, "go", "test", "-c", "-o", filepath.Join(dir, name), words[0])
@@ -150,7 +154,7 @@ func nettestInitrd(t *testing.T, dir string, kernel qemu.Kernel, tests map[strin
 		cpio.CharDev("dev/console", 0o600, 5, 1), cpio.StaticFile("init", string(program), 0o755), cpio.StaticFile("tests", list.String(), 0o644),
 	}
 	records = append(records, moduleRecords(t, kernel.Modules,
-		"virtio_pci", "9p", "9pnet_virtio", "veth", "8021q", "bonding", "bridge", "macvlan", "ifb", "tun", "dummy")...)
+		"virtio_pci", "9p", "9pnet_virtio", "veth", "8021q", "bonding", "bridge", "macvlan", "ifb", "tun", "dummy", alg.Module)...)
 	return writeInitrd(t, records)
 }
 
