@@ -257,6 +257,8 @@ func filesystemRules() (take, drop []string) {
 			"fs/nls/nls_utf8",
 			// Asked for by name, by dm-crypt, dm-verity and the file systems.
 			"crypto/aes_generic",
+			"crypto/af_alg",
+			"crypto/algif_hash", // for processors without instructions for SHA-256
 			"crypto/cbc",
 			"crypto/crc32c_generic",
 			"crypto/ecb",

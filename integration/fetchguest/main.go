@@ -8,8 +8,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"os/exec"
 	"strconv"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/liveboot/liveboot/integration/guest"
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/kernel/alg"
 	"github.com/liveboot/liveboot/pkg/kernel/block"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
@@ -66,10 +69,19 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	hashes := alg.Chooser{Proc: os.DirFS("/"), Load: func() error { return guest.LoadModule(alg.Module, "") }, Report: func(format string, args ...any) {
+		fmt.Printf("fetchguest: "+format+"\n", args...)
+	}}
+	hash := func(algorithm string) hash.Hash {
+		if h := hashes.Choose(algorithm, sha256.New()); h != nil {
+			return h
+		}
+		return nil
+	}
 	ways := []way{
 		{"curl-dd", func() error { return guest.LoadModule("brd", "rd_nr=1 rd_size=2097152") }, func() error { return curl(o["url"]) }},
-		{"plain", nil, func() error { return ours(o["url"], fetch.Digest{}) }},
-		{"sha256", nil, func() error { return ours(o["url"], digest) }},
+		{"plain", nil, func() error { return ours(o["url"], fetch.Digest{}, nil) }},
+		{"sha256", nil, func() error { return ours(o["url"], digest, hash) }},
 	}
 	for range rounds {
 		for _, w := range ways {
@@ -145,9 +157,9 @@ func curl(url string) error {
 }
 
 // ours does what liveboot does from the first question on.
-func ours(url string, digest fetch.Digest) error {
+func ours(url string, digest fetch.Digest, hash func(string) hash.Hash) error {
 	ctx := context.Background()
-	image, err := fetch.Open(ctx, fetch.Source{URLs: []fetch.URL{fetch.URL(url)}, Digest: digest}, fetch.Environment{Roots: "/"})
+	image, err := fetch.Open(ctx, fetch.Source{URLs: []fetch.URL{fetch.URL(url)}, Digest: digest}, fetch.Environment{Roots: "/", Hash: hash})
 	if err != nil {
 		return err
 	}

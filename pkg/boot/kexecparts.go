@@ -19,6 +19,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/fstree"
 	"github.com/liveboot/liveboot/pkg/isokernel"
+	"github.com/liveboot/liveboot/pkg/kernel/alg"
 	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
 	"github.com/liveboot/liveboot/pkg/kernelimage"
@@ -97,7 +98,7 @@ func (b *run) wish(ctx context.Context) (isokernel.Wish, error) {
 	}
 	names := slices.Concat(b.plan.Devices.First, loaded(b.Proc), devices, []string{
 		"fs-ext4", "fs-xfs", "fs-erofs", "fs-vfat", "fs-btrfs", "fs-udf", "nls_iso8859_1", "nls_cp437", "nls_utf8",
-		"8021q", "bonding", "bridge", "aoe", "sd_mod", "sr_mod", "usb_storage", "uas", "usbhid", "hid_generic",
+		"8021q", "bonding", "bridge", "aoe", "sd_mod", "sr_mod", "usb_storage", "uas", "usbhid", "hid_generic", alg.Module,
 	})
 	return isokernel.Wish{Needed: needed, Names: names}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/device"
+	"github.com/liveboot/liveboot/pkg/kernel/alg"
 	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/network"
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -47,6 +48,7 @@ type run struct {
 	ui   Console
 
 	modules    Modules
+	hashes     alg.Chooser
 	uevents    Uevents
 	devices    *device.Manager
 	network    *network.Network
@@ -72,6 +74,7 @@ type run struct {
 
 func newRun(p plan.Plan, m Machine, ui Console) *run {
 	b := &run{Machine: explained(m, ui.Debugf), plan: p, ui: ui, report: newReport(m)}
+	b.hashes = alg.Chooser{Proc: m.Proc, Load: func() error { return b.modules.LoadWith(alg.Module, "") }, Report: ui.Debugf}
 	previous, err := readPrevious(os.DirFS(m.Root))
 	if err != nil {
 		// That there was one is what counts: it must not come to a third.

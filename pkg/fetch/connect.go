@@ -145,9 +145,9 @@ func (d *download) begin(m *mirror, b *wire.Body) error {
 	d.digest = nil
 	switch {
 	case d.want != (Digest{}):
-		d.digest = newHasher(d.want.Algorithm)
+		d.digest = newHasher(d.want.Algorithm, d.env)
 	case m.scheme.repeats:
-		d.digest = newHasher(fingerprint)
+		d.digest = newHasher(fingerprint, d.env)
 	}
 	m.generation, m.validator = d.generation, b.Validator
 	return nil

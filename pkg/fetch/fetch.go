@@ -16,6 +16,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"hash"
 	"io"
 	"net"
 	"sync"
@@ -56,6 +57,9 @@ type Environment struct {
 	// beside a Read of it, which ends when one of r fails. It is nil if nothing is to be decompressed. A reader of the same bytes is not read
 	// where those that it was made from are still known.
 	Decompress func(r io.Reader, name string) (io.Reader, string, error)
+	// Hash returns an empty hash of an algorithm, "sha256" or "sha512", which is used in the place of Go's; nil where Go's is as good. One that is
+	// an io.Closer is closed after its use. One that has a method Err() error may fail, and tells by it whether it did. Hash is nil for Go's.
+	Hash func(algorithm string) hash.Hash
 	// Verifies tells that who reads Ranges verifies each part: then a mirror's file of the same size is taken for the same, and no validator is
 	// needed.
 	Verifies bool

@@ -3,6 +3,7 @@ package fetch
 import (
 	"encoding/hex"
 	"hash"
+	"io"
 	"runtime"
 	"sync"
 )
@@ -42,8 +43,14 @@ func (p part) empty() bool          { return p.from == p.to }
 func (p part) in(block []byte) bool { return !p.empty() && len(block) > 0 && &p.block[0] == &block[0] }
 
 // newHasher returns a hasher for an algorithm that newHash knows.
-func newHasher(algorithm string) *hasher {
-	digest, _ := newHash(algorithm)
+func newHasher(algorithm string, e Environment) *hasher {
+	var digest hash.Hash
+	if e.Hash != nil {
+		digest = e.Hash(algorithm)
+	}
+	if digest == nil {
+		digest, _ = newHash(algorithm)
+	}
 	h := &hasher{algorithm: algorithm, digest: digest, alone: runtime.GOMAXPROCS(0) == 1}
 	h.changed = sync.NewCond(&h.mutex)
 	return h
@@ -55,7 +62,7 @@ func (h *hasher) write(p []byte) {
 		return
 	}
 	h.flush()
-	h.digest.Write(p) // a hash.Hash never fails
+	h.digest.Write(p) // what can fail tells so at the end
 }
 
 // lend hashes what is in block from one index to another, before settle returns for it.
@@ -165,8 +172,20 @@ func (h *hasher) check(want Digest) error {
 	if want == (Digest{}) {
 		return nil
 	}
-	if got := hex.EncodeToString(h.sum()); got != want.Hex {
+	got := hex.EncodeToString(h.sum())
+	if err := h.failure(); err != nil {
+		return err
+	}
+	if got != want.Hex {
 		return &DigestError{Want: want, Got: Digest{want.Algorithm, got}}
+	}
+	return nil
+}
+
+// failure is why there is no digest; nil if there is one.
+func (h *hasher) failure() error {
+	if failing, ok := h.digest.(interface{ Err() error }); ok {
+		return failing.Err()
 	}
 	return nil
 }
@@ -181,4 +200,7 @@ func (h *hasher) stop() {
 	defer h.mutex.Unlock()
 	h.stopped = true
 	h.changed.Broadcast()
+	if c, ok := h.digest.(io.Closer); ok {
+		_ = c.Close()
+	}
 }

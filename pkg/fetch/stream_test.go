@@ -227,7 +227,7 @@ func TestHasher(t *testing.T) {
 	const blockSize = 2*hashPart + 1
 	for _, alone := range []bool{false, true} {
 		for _, size := range []int{0, 1, hashPart - 1, hashPart, hashPart + 1, blockSize, 10*hashPart + 7, (hashParts + 8) * hashPart} {
-			h := newHasher("sha256")
+			h := newHasher("sha256", Environment{})
 			h.alone = alone
 			data := noise(1, size)
 			for done := 0; done < size; {
