@@ -55,6 +55,11 @@ func listenUDP(network, address string) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	return acceptUDP(socket)
+}
+
+// acceptUDP does that with a socket.
+func acceptUDP(socket net.PacketConn) (io.ReadWriteCloser, error) {
 	first := make([]byte, 64<<10) // more than a datagram can hold
 	n, peer, err := socket.ReadFrom(first)
 	if err != nil {

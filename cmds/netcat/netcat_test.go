@@ -138,31 +138,28 @@ func TestUDP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := socket.LocalAddr().String()
-	socket.Close()
 	var heard bytes.Buffer
 	done := make(chan error, 1)
 	go func() {
-		conn, err := listenUDP("udp", address)
+		conn, err := acceptUDP(socket)
 		if err == nil {
+			defer conn.Close()
 			err = exchange(conn, strings.NewReader("answer"), &heard, 500*time.Millisecond)
 		}
 		done <- err
 	}()
+	// (Nobody dials a port at which nobody listens yet: it may be given to the one who dials.)
+	conn, err := net.Dial("udp", socket.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("question")); err != nil {
+		t.Fatal(err)
+	}
 	answer := make([]byte, 16)
-	for n := 0; n == 0; {
-		conn, err := net.Dial("udp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Write([]byte("question")); err != nil {
-			t.Fatal(err)
-		}
-		// Refused until somebody listens.
-		if n, err = conn.Read(answer); err == nil && string(answer[:n]) != "answer" {
-			t.Errorf("got %q, want answer", answer[:n])
-		}
-		conn.Close()
+	if n, err := conn.Read(answer); err != nil || string(answer[:n]) != "answer" {
+		t.Errorf("got %q, %v, want answer", answer[:n], err)
 	}
 	if err := <-done; err != nil || heard.String() != "question" {
 		t.Errorf("the listener: %v, heard %q, want question", err, &heard)

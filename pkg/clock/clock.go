@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -58,7 +59,7 @@ type Date func(context.Context) (time.Time, error)
 // order, each a little after the one before, and if none is of use to what date returns (nil is nobody to ask). An error says of
 // everyone who was asked what was wrong.
 func Check(ctx context.Context, notBefore time.Time, servers []netip.Addr, date Date, c Clock) (Adjustment, error) {
-	ntp := sntp{port: ntpPort, timeout: tryTime, tries: tries, pivot: notBefore}
+	ntp := sntp{port: ntpPort, timeout: tryTime, tries: tries, pivot: notBefore, dial: new(net.Dialer).DialContext}
 	return check(ctx, notBefore, sources{servers, ntp.query, date}, c)
 }
 

@@ -163,8 +163,15 @@ func TestHTTPDateLeavesTheClient(t *testing.T) {
 }
 
 func TestHTTPDateErrors(t *testing.T) {
-	gone := httptest.NewServer(nil)
-	gone.Close()
+	// At the other end of a connection nobody listens, and nobody else gets its port.
+	server := httptest.NewServer(nil)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	gone := "http://" + conn.LocalAddr().String()
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, tt := range []struct {
@@ -173,9 +180,9 @@ func TestHTTPDateErrors(t *testing.T) {
 		client         *http.Client
 	}{
 		{"another scheme", "ftp://me:secret@192.0.2.1/live.iso", "not an address of http or https", t.Context(), &http.Client{}},
-		{"nobody listens", gone.URL, "connection refused", t.Context(), &http.Client{}},
-		{"the context is at its end", gone.URL, "context canceled", done, &http.Client{}},
-		{"a transport of another kind", gone.URL, "not an *http.Transport", t.Context(), &http.Client{Transport: http.NewFileTransport(nil)}},
+		{"nobody listens", gone, "connection refused", t.Context(), &http.Client{}},
+		{"the context is at its end", gone, "context canceled", done, &http.Client{}},
+		{"a transport of another kind", gone, "not an *http.Transport", t.Context(), &http.Client{Transport: http.NewFileTransport(nil)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target, err := url.Parse(tt.in)

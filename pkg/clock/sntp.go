@@ -27,12 +27,12 @@ type sntp struct {
 	tries   int
 	// pivot is a time less than 68 years away from the right one: a timestamp does not say in which of NTP's eras it is.
 	pivot time.Time
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // query asks server for the time. Nothing but an answer to our own question ends the waiting.
 func (s sntp) query(ctx context.Context, server netip.Addr) (time.Time, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "udp", netip.AddrPortFrom(server, s.port).String())
+	conn, err := s.dial(ctx, "udp", netip.AddrPortFrom(server, s.port).String())
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -38,8 +39,28 @@ func reply(question []byte, now time.Time) []byte {
 // A server answers the question number n, counted from 1, with packets.
 type server func(n int, question []byte) [][]byte
 
+// dial connects to the server by a line in memory, which keeps packets apart, and on which time is a bubble's.
+func (s server) dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	go func() {
+		buffer := make([]byte, 1024)
+		for n := 1; ; n++ {
+			size, err := far.Read(buffer)
+			if err != nil {
+				return // closed
+			}
+			for _, packet := range s(n, buffer[:size]) {
+				if _, err := far.Write(packet); err != nil {
+					return // closed
+				}
+			}
+		}
+	}()
+	return near, nil
+}
+
 // serve runs the server on the loopback, and returns its address.
-func serve(t *testing.T, s server) netip.AddrPort {
+func (s server) serve(t *testing.T) netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -61,7 +82,7 @@ func serve(t *testing.T, s server) netip.AddrPort {
 				return // closed
 			}
 			for _, packet := range s(n, buffer[:size]) {
-				if _, err := conn.WriteToUDPAddrPort(packet, from); err != nil {
+				if _, err := conn.WriteToUDPAddrPort(packet, from); err != nil && !errors.Is(err, net.ErrClosed) {
 					t.Errorf("answer the client: %v", err)
 				}
 			}
@@ -144,45 +165,55 @@ func TestQuery(t *testing.T) {
 		}, "not synchronised"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			var questions atomic.Int32
-			address := serve(t, func(n int, question []byte) [][]byte {
-				questions.Store(int32(n))
-				if len(question) != packetSize || question[0] != 0x23 {
-					t.Errorf("question = %x, want 48 bytes that begin with 23: version 4, mode 3", question)
+			synctest.Test(t, func(t *testing.T) {
+				var questions atomic.Int32
+				answers := server(func(n int, question []byte) [][]byte {
+					questions.Store(int32(n))
+					if len(question) != packetSize || question[0] != 0x23 {
+						t.Errorf("question = %x, want 48 bytes that begin with 23: version 4, mode 3", question)
+					}
+					return tt.server(n, question)
+				})
+				client := sntp{port: ntpPort, timeout: tryTime, tries: tries, pivot: built, dial: answers.dial}
+				got, err := client.query(t.Context(), netip.MustParseAddr("192.0.2.1"))
+				switch {
+				case tt.want != "":
+					if err == nil || !strings.Contains(err.Error(), tt.want) {
+						t.Errorf("query = %v, %v, want an error with %q", got, err, tt.want)
+					}
+				case err != nil:
+					t.Errorf("query: %v", err)
+				case got.Sub(right).Abs() > time.Microsecond:
+					t.Errorf("query = %v, want %v", got, right)
 				}
-				return tt.server(n, question)
+				if n := questions.Load(); strings.Contains(tt.want, "refuses") && n > 1 {
+					t.Errorf("the server refused, and was asked %d times", n)
+				}
 			})
-			client := sntp{port: address.Port(), timeout: 200 * time.Millisecond, tries: 2, pivot: built}
-			got, err := client.query(t.Context(), address.Addr())
-			switch {
-			case tt.want != "":
-				if err == nil || !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("query = %v, %v, want an error with %q", got, err, tt.want)
-				}
-			case err != nil:
-				t.Errorf("query: %v", err)
-			case got.Before(right.Add(-time.Microsecond)) || got.After(right.Add(200*time.Millisecond)):
-				t.Errorf("query = %v, want %v and a little", got, right)
-			}
-			if n := questions.Load(); strings.Contains(tt.want, "refuses") && n > 1 {
-				t.Errorf("the server refused, and was asked %d times", n)
-			}
 		})
+	}
+}
+
+// A server on a socket of the kernel's is asked.
+func TestQueryUDP(t *testing.T) {
+	good := server(func(_ int, question []byte) [][]byte { return [][]byte{reply(question, right)} })
+	address := good.serve(t)
+	client := sntp{port: address.Port(), timeout: time.Hour, tries: 1, pivot: built, dial: new(net.Dialer).DialContext}
+	if got, err := client.query(t.Context(), address.Addr()); err != nil || got.Before(right.Add(-time.Microsecond)) || got.After(right.Add(time.Hour)) {
+		t.Errorf("query = %v, %v, want %v and a little", got, err, right)
 	}
 }
 
 // Nobody listens: the kernel says so, and nothing is waited for.
 func TestQueryRefused(t *testing.T) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	// A socket that hears only one other keeps the port for itself all the same.
+	conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2), Port: ntpPort})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer conn.Close()
 	address := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	if err := conn.Close(); err != nil {
-		t.Fatal(err)
-	}
-	client := sntp{port: address.Port(), timeout: time.Minute, tries: 2, pivot: built}
+	client := sntp{port: address.Port(), timeout: time.Hour, tries: 2, pivot: built, dial: new(net.Dialer).DialContext}
 	if got, err := client.query(t.Context(), address.Addr()); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("query = %v, %v, want connection refused", got, err)
 	}
@@ -200,11 +231,11 @@ func TestQueryEnds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			address := serve(t, func(_ int, question []byte) [][]byte {
+			address := server(func(_ int, question []byte) [][]byte {
 				defer cancel(why)
 				return tt.answer(question)
-			})
-			client := sntp{port: address.Port(), timeout: time.Hour, tries: 2, pivot: built}
+			}).serve(t)
+			client := sntp{port: address.Port(), timeout: time.Hour, tries: 2, pivot: built, dial: new(net.Dialer).DialContext}
 			if got, err := client.query(ctx, address.Addr()); !errors.Is(err, why) {
 				t.Errorf("query = %v, %v, want %v", got, err, why)
 			}
@@ -279,10 +310,12 @@ func FuzzParseAnswer(f *testing.F) {
 }
 
 func TestErrorOfSilence(t *testing.T) {
-	address := serve(t, func(int, []byte) [][]byte { return nil })
-	client := sntp{port: address.Port(), timeout: time.Millisecond, tries: 2, pivot: built}
-	want := "no answer to 2 questions in 2ms"
-	if got, err := client.query(t.Context(), address.Addr()); err == nil || err.Error() != want {
-		t.Errorf("query = %v, %v, want %s", got, err, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		silent := server(func(int, []byte) [][]byte { return nil })
+		client := sntp{port: ntpPort, timeout: time.Millisecond, tries: 2, pivot: built, dial: silent.dial}
+		want := "no answer to 2 questions in 2ms"
+		if got, err := client.query(t.Context(), netip.MustParseAddr("192.0.2.1")); err == nil || err.Error() != want {
+			t.Errorf("query = %v, %v, want %s", got, err, want)
+		}
+	})
 }

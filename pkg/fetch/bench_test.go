@@ -41,7 +41,7 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	digest := benchImage(b, filepath.Join(dir, "image"))
-	address, out := benchServer(b, dir)+"/image", filepath.Join(dir, "out")
+	address, out := fetchtest.ServeFolder(b, dir)+"/image", filepath.Join(dir, "out")
 
 	take := func(f func() error) float64 {
 		began := time.Now()
@@ -78,20 +78,6 @@ func BenchmarkThroughput(b *testing.B) {
 func median(of []float64) float64 {
 	slices.Sort(of)
 	return of[len(of)/2]
-}
-
-// benchServer serves a folder by a process of its own, which is the same for all, and returns its address.
-func benchServer(b *testing.B, dir string) string {
-	b.Helper()
-	nginx, port := needs.Program(b, "nginx", "nginx"), fetchtest.FreePort(b)
-	conf := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf("daemon off; pid %[1]s/pid; user root; error_log stderr crit; events {} "+
-		"http { access_log off; sendfile on; root %[1]s; server { listen 127.0.0.1:%[2]d; } }", dir, port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	fetchtest.Serve(b, port, nginx, "-e", "stderr", "-c", conf)
-	return fmt.Sprintf("http://127.0.0.1:%d", port)
 }
 
 // benchImage writes an image of noise, and returns its digest.
@@ -188,7 +174,7 @@ func BenchmarkConnections(b *testing.B) {
 	}
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	digest := benchImage(b, filepath.Join(dir, "image"))
-	address, out := benchServer(b, dir)+"/image", filepath.Join(dir, "out")
+	address, out := fetchtest.ServeFolder(b, dir)+"/image", filepath.Join(dir, "out")
 	take := func(digest Digest, connections int) float64 {
 		began := time.Now()
 		if err := save(b, address, digest, out, connections); err != nil {

@@ -225,7 +225,7 @@ func BenchmarkRanges(b *testing.B) {
 		b.Fatal(err)
 	}
 	benchImage(b, dir+"/image")
-	s := source(benchServer(b, dir) + "/image")
+	s := source(fetchtest.ServeFolder(b, dir) + "/image")
 	b.Run("stream", func(b *testing.B) {
 		b.SetBytes(benchSize)
 		for b.Loop() {

@@ -10,18 +10,18 @@ import (
 
 // children starts processes and reaps all that end, those of others too: to process 1 the kernel gives every orphan.
 type children struct {
-	mu   sync.Mutex
-	ends map[int]chan unix.WaitStatus
+	signals chan os.Signal
+	mu      sync.Mutex
+	ends    map[int]chan unix.WaitStatus
 }
 
 func newChildren() *children {
-	c := &children{ends: make(map[int]chan unix.WaitStatus)}
-	signals := make(chan os.Signal, 1)
+	c := &children{signals: make(chan os.Signal, 1), ends: make(map[int]chan unix.WaitStatus)}
 	// The others would end a Go program, and with it, as process 1, the kernel. To catch them is better than to have them
 	// ignored, which the live system's init would inherit.
-	signal.Notify(signals, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
+	signal.Notify(c.signals, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 	go func() {
-		for range signals {
+		for range c.signals {
 			c.reap()
 		}
 	}()

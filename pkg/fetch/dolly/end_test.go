@@ -39,7 +39,7 @@ func TestEndOfData(t *testing.T) {
 		if _, err := io.WriteString(orders, ring.Dialect07.Ready(l.host(last))); err != nil {
 			t.Fatal(err)
 		}
-		if err := in.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := in.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(in); err != nil || !bytes.Equal(got, image) {

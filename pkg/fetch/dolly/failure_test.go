@@ -58,12 +58,13 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // TestHung: a machine that takes connections and says nothing is not waited for for ever, and is named.
 func TestHung(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	l.start(1, nil)
 	for _, port := range []int{ring.DataPort, ring.ControlPort} {
 		l.listen(2, port)
 	}
-	got := <-l.serve(server.Server{Hosts: l.hosts(3), Wait: 500 * time.Millisecond}, bytes.NewReader(noise(1)))
+	got := <-l.serve(server.Server{Hosts: l.hosts(3), Wait: 3 * time.Second}, bytes.NewReader(noise(1)))
 	var absent *server.AbsentError
 	if !errors.As(got.err, &absent) || !slices.Equal(absent.Hosts, l.hosts(3)[1:]) || len(got.Skipped) > 0 {
 		t.Errorf("Send = %+v, want an AbsentError that names %v", got, l.hosts(3)[1:])
@@ -89,7 +90,7 @@ func TestAbsent(t *testing.T) {
 					machines[i] = l.start(i, func(o *dolly.Options, _ *machine) { o.Attempts = 1 })
 					complete = append(complete, l.host(i))
 				}
-				got := <-l.serve(server.Server{Hosts: l.hosts(nodes), Dialect: dialect, Wait: 500 * time.Millisecond}, bytes.NewReader(image))
+				got := <-l.serve(server.Server{Hosts: l.hosts(nodes), Dialect: dialect, Wait: 4 * time.Second}, bytes.NewReader(image))
 				if got.err != nil || !slices.Equal(got.Complete, complete) || !slices.Equal(got.Skipped, skipped) {
 					t.Errorf("Send = %+v, want %v complete and %v skipped", got, complete, skipped)
 				}

@@ -164,7 +164,7 @@ func (h *hall) ring(n int, image []byte) {
 	}
 	ctx, cancel := context.WithTimeout(h.t.Context(), 5*time.Minute)
 	defer cancel()
-	got, err := server.Server{Hosts: h.hosts(n), Dial: h.dial(0), Wait: 5 * time.Second}.Send(ctx, bytes.NewReader(image), "image")
+	got, err := server.Server{Hosts: h.hosts(n), Dial: h.dial(0), Wait: patience}.Send(ctx, bytes.NewReader(image), "image")
 	if err != nil || len(got.Complete) != n {
 		h.t.Errorf("Send = %+v, %v", got, err)
 	}

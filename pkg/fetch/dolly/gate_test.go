@@ -135,9 +135,10 @@ func TestManyConnections(t *testing.T) {
 
 // TestWait gives up when nobody comes, and says whose ring was refused.
 func TestWait(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	o := l.options(1)
-	o.Wait = 300 * time.Millisecond
+	o.Wait = 3 * time.Second
 	o.Report = func(e dolly.Event) {
 		if _, ok := e.(dolly.Waiting); ok {
 			io.WriteString(l.connect(9, 1, ring.ControlPort), "HELO\r\n")
@@ -152,8 +153,9 @@ func TestWait(t *testing.T) {
 
 // TestSilentRing gives a ring up that was joined, and does not begin.
 func TestSilentRing(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
-	m := l.start(1, func(o *dolly.Options, _ *machine) { o.Wait, o.Next = 2*time.Second, 100*time.Millisecond })
+	m := l.start(1, func(o *dolly.Options, _ *machine) { o.Wait, o.Next = 4*time.Second, 100*time.Millisecond })
 	l.serve(server.Server{Hosts: l.hosts(1)}, newGated(t, []byte("x")))
 	m.await(t, func(e dolly.Event) bool { _, ok := e.(dolly.Joined); return ok })
 	var wait *dolly.WaitError
@@ -164,7 +166,7 @@ func TestSilentRing(t *testing.T) {
 	source := newGated(t, []byte("xy"))
 	source.limit <- 1
 	begun := l.start(2, func(o *dolly.Options, _ *machine) {
-		o.Wait, o.Next, o.Remind = 2*time.Second, 100*time.Millisecond, 3*time.Second
+		o.Wait, o.Next, o.Remind = 4*time.Second, 100*time.Millisecond, 5*time.Second
 	})
 	l.serve(server.Server{Hosts: l.hosts(2)[1:]}, source)
 	begun.await(t, func(e dolly.Event) bool { s, ok := e.(dolly.Stuck); return ok && s.Received == 1 })

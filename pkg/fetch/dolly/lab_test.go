@@ -20,6 +20,9 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
+// patience is how long a test waits for what must come, on a machine that may have no time for it.
+const patience = 2 * time.Minute
+
 // labs gives each lab a network of its own on the loopback interface.
 var labs atomic.Int32
 
@@ -61,7 +64,7 @@ func (l *lab) options(i int) dolly.Options {
 		Identity: func() (dolly.Identity, error) {
 			return dolly.Identity{Addresses: []netip.Addr{netip.MustParseAddr(l.host(i))}, Name: fmt.Sprintf("machine%d", i)}, nil
 		},
-		Next: 5 * time.Second, Confirm: 5 * time.Second, Remind: time.Hour,
+		Next: patience, Confirm: patience, Remind: time.Hour,
 	}
 }
 
@@ -143,7 +146,7 @@ func (m *machine) report(e dolly.Event) {
 // await waits for an event.
 func (m *machine) await(t *testing.T, is func(dolly.Event) bool) dolly.Event {
 	t.Helper()
-	for limit := time.After(20 * time.Second); ; {
+	for limit := time.After(patience); ; {
 		m.mutex.Lock()
 		i, changed := slices.IndexFunc(m.events, is), m.changed
 		var e dolly.Event
@@ -183,7 +186,7 @@ func (m *machine) end(t *testing.T) error {
 	select {
 	case <-m.done:
 		return m.err
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("the machine does not end; it told %v", m.told())
 		return nil
 	}
@@ -218,7 +221,7 @@ func (l *lab) serve(s server.Server, image io.Reader) chan sent {
 		s.Dial = l.dial(0)
 	}
 	if s.Wait == 0 {
-		s.Wait = 5 * time.Second
+		s.Wait = patience
 	}
 	done := make(chan sent, 1)
 	go func() {

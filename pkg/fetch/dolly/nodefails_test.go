@@ -179,7 +179,7 @@ func (f failure) happen(t *testing.T, s site, source *gated) ([]*machine, chan s
 	for range f.nodes {
 		select {
 		case <-reached:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("not all nodes get as far as they should")
 		}
 	}

@@ -28,7 +28,7 @@ func TestPowerCut(t *testing.T) {
 		}
 		source.limit <- len(image) / 2
 		done := h.serve(server.Server{Hosts: h.hosts(3)}, source)
-		for limit := time.After(20 * time.Second); machines[2].received() < int64(len(image)/2); {
+		for limit := time.After(patience); machines[2].received() < int64(len(image)/2); {
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-limit:
@@ -70,7 +70,7 @@ func TestPowerCutLate(t *testing.T) {
 		}
 		source.limit <- most
 		done := h.serve(server.Server{Hosts: h.hosts(3)}, source)
-		for limit := time.After(20 * time.Second); machines[2].received() < most; {
+		for limit := time.After(patience); machines[2].received() < most; {
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-limit:

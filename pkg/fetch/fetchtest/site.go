@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -96,15 +97,43 @@ func (s *Site) certificate(t testing.TB, name string, c, parent *x509.Certificat
 	return key
 }
 
-// FreePort returns a port on which nobody listens.
+// The ports of FreePort lie below those that the kernel gives to whoever asks for any one (net.ipv4.ip_local_port_range): nobody gets one of
+// them in the moment before its server listens.
+const firstPort, ports = 20_000, 12_000
+
+// FreePort returns a port on which nobody listens, over TCP or UDP. Until the test ends no other test of this machine gets it.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		if port := firstPort + mathrand.IntN(ports); reserve(t, port) {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
+}
+
+// reserve takes a port, if nobody has it. It is told to the tests in other processes by a name in the kernel, which is gone with the process.
+func reserve(t testing.TB, port int) bool {
+	t.Helper()
+	name, err := net.Listen("unix", fmt.Sprintf("@liveboot-test-port-%d", port))
+	if err != nil {
+		return false
+	}
+	stream, streamErr := net.Listen("tcp", fmt.Sprintf(":%d", port))
+	if streamErr == nil {
+		stream.Close()
+	}
+	packets, packetsErr := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+	if packetsErr == nil {
+		packets.Close()
+	}
+	if streamErr != nil || packetsErr != nil {
+		name.Close()
+		return false
+	}
+	t.Cleanup(func() { name.Close() })
+	return true
 }
 
 // Serve runs a server until the test ends, and waits until it listens: on a TCP port, if that is not 0.
@@ -138,7 +167,7 @@ func Serve(t testing.TB, port int, program string, args ...string) (stop func())
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		conn, err := net.Dial("tcp", fmt.Sprintf("localhost:%d", port))
 		if err == nil {
 			conn.Close()

@@ -7,6 +7,7 @@ package arp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,17 @@ import (
 type Prober struct {
 	// Tests have connections of their own.
 	open func(network.Link, netip.Addr) (net.PacketConn, error)
+	// patience of a test that knows that there is an answer; 0 is the usual one.
+	patience time.Duration
 }
 
 var _ network.Prober = Prober{}
 
 const (
-	// patience is how long a probe waits for an answer.
+	// patience is how long a probe waits for an answer, and look the last part of it, which begins when the first is seen to be over: on a
+	// machine that has had no time for us, an answer that has come long ago is only read then.
 	patience = 100 * time.Millisecond
+	look     = 10 * time.Millisecond
 	// defendInterval is DEFEND_INTERVAL of RFC 5227, section 1.1: who is contradicted twice within it gives in.
 	defendInterval = 10 * time.Second
 )
@@ -44,10 +49,23 @@ func (p Prober) Probe(ctx context.Context, link network.Link, address netip.Addr
 		return fmt.Errorf("probe %v on %s: %w", address, link.Name, err)
 	}
 	defer l.close()
-	over := time.After(patience)
-	if err := l.send(probe(link.MAC, address)); err != nil {
-		return fmt.Errorf("probe %v on %s: %w", address, link.Name, err)
+	if err = l.send(probe(link.MAC, address)); err == nil {
+		for _, part := range []time.Duration{cmp.Or(p.patience, patience) - look, look} {
+			if err = l.answer(ctx, address, part); err != nil {
+				break
+			}
+		}
 	}
+	var duplicate *network.DuplicateError
+	if err == nil || errors.As(err, &duplicate) || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("probe %v on %s: %w", address, link.Name, err)
+}
+
+// answer waits for an answer to a probe, for so long. The answer is an error.
+func (l *listener) answer(ctx context.Context, address netip.Addr, patience time.Duration) error {
+	over := time.After(patience)
 	for {
 		select {
 		case m := <-l.messages:
@@ -55,7 +73,7 @@ func (p Prober) Probe(ctx context.Context, link network.Link, address netip.Addr
 				return &network.DuplicateError{Address: address, Owner: m.sender}
 			}
 		case err := <-l.broken:
-			return fmt.Errorf("probe %v on %s: %w", address, link.Name, err)
+			return err
 		case <-over:
 			return nil
 		case <-ctx.Done():

@@ -30,7 +30,8 @@ var (
 type wire struct {
 	net.PacketConn
 	others []utterance
-	fail   error // of the first read
+	fail   error         // of the first read
+	slow   time.Duration // that sending takes
 
 	mu     sync.Mutex
 	sent   []sent
@@ -71,6 +72,7 @@ func (w *wire) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	time.Sleep(w.slow)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.sent) == 0 {
@@ -164,6 +166,14 @@ func TestProbeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if err := (&wire{fail: unix.EIO}).prober().Probe(t.Context(), eth0, address); !errors.Is(err, unix.EIO) {
 			t.Errorf("Probe = %v, want %v", err, unix.EIO)
+		}
+	})
+	// A machine that has no time to send its question waits for the answer all the same.
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{slow: 2 * patience, others: []utterance{{time.Millisecond, says(reply, theirs, address, other)}}}
+		var duplicate *network.DuplicateError
+		if err := w.prober().Probe(t.Context(), eth0, address); !errors.As(err, &duplicate) {
+			t.Errorf("Probe that is sent late = %v, want a duplicate", err)
 		}
 	})
 	for name, try := range map[string]func(Prober) error{

@@ -16,27 +16,31 @@ var (
 	lease    = network.Lease{Address: netip.MustParsePrefix("127.0.0.1/8")}
 )
 
-// listen returns the port of a TCP server, and that of one that is closed.
+// listen returns the port of a TCP server, and one that is closed: that of the other end of a connection, which nobody else gets.
 func listen(t *testing.T) (open, closed int) {
 	t.Helper()
-	var ports []int
-	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		if len(ports) == 2 {
-			l.Close()
-		}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return ports[0], ports[1]
+	t.Cleanup(func() { l.Close() })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return l.Addr().(*net.TCPAddr).Port, conn.LocalAddr().(*net.TCPAddr).Port
 }
 
 func TestAny(t *testing.T) {
 	open, closed := listen(t)
 	udp := answerer(t)
+	mute, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	silent := mute.LocalAddr().(*net.UDPAddr).Port
 	for _, tt := range []struct {
 		name      string
 		endpoints []Endpoint
@@ -50,7 +54,7 @@ func TestAny(t *testing.T) {
 		{"over a link that there is not", []Endpoint{{Host: "127.0.0.1", Port: open}}, network.Link{Name: "nothing0"}, "no such device", false},
 		{"a name without resolvers", []Endpoint{{Host: "server", Port: open}}, loopback, "add nameserver=<address>", false},
 		{"UDP", []Endpoint{{Host: "127.0.0.1", Port: udp, Request: []byte("hello"), Farewell: []byte("bye")}}, loopback, "", false},
-		{"UDP, silence", []Endpoint{{Host: "127.0.0.1", Port: closed, Request: []byte("hello")}}, loopback, "does not answer", false},
+		{"UDP, silence", []Endpoint{{Host: "127.0.0.1", Port: silent, Request: []byte("hello")}}, loopback, "does not answer", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := Any(tt.endpoints)(t.Context(), tt.link, lease)

@@ -53,7 +53,10 @@ func near(t *testing.T, n *nettest.Net) (*System, network.Link) {
 	t.Helper()
 	n.Veth("eth0", "lan0")
 	s := new(System)
-	return s, raise(t, s, "eth0")
+	l := raise(t, s, "eth0")
+	// IPv6 learns of the carrier a little later, and makes its own address and route then.
+	poll(t, "the link-local route", func() bool { return strings.Contains(routes6(n), "fe80::/64 dev eth0") })
+	return s, l
 }
 
 // contains fails the test unless the output has a match of each expression.

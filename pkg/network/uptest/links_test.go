@@ -14,7 +14,7 @@ import (
 // shorter is c with as little patience as a network needs in which nobody will answer.
 func shorter(c network.Config) network.Config {
 	c.Timeouts = network.Timeouts{
-		Link: 5 * time.Second, Carrier: 5 * time.Second, Lease: 10 * time.Second, Answer: 5 * time.Second, Router: 5 * time.Second, Duplicate: 20 * time.Second,
+		Link: 5 * time.Second, Carrier: 5 * time.Second, Lease: 20 * time.Second, Answer: 10 * time.Second, Router: 5 * time.Second, Duplicate: 20 * time.Second,
 	}
 	return c
 }
