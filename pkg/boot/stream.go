@@ -134,6 +134,9 @@ func (b *run) openStream(ctx context.Context) (_ *remote, what string, err error
 		return nil, "", err
 	}
 	why, err := b.examine(ctx, image)
+	if errors.As(err, &none) { // nothing of it is in use yet
+		why, err = none.Reason, nil
+	}
 	if err != nil || why != "" {
 		if closeErr := image.Close(); err == nil {
 			err = closeErr

@@ -195,6 +195,27 @@ func TestRunNotStreamed(t *testing.T) {
 	}
 }
 
+// TestRunPartsRefused: a server that gives no parts but the first, before anything of the image is used, is one without ranges.
+func TestRunPartsRefused(t *testing.T) {
+	m := newMachine(t)
+	whole := wholeImage()
+	m.sda = newSDA(m, 32<<20)
+	m.server = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+			r.Header.Del("Range")
+		}
+		ranged(whole, nil).ServeHTTP(w, r)
+	})
+	m.stream = func(daemon.Job) (Streaming, error) { return nil, errors.New("it was started") }
+	if err := m.boot("rd.liveboot.stream=on rd.liveboot.handoff=switch_root rd.kiwi.live.system=/dev/sda"); err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+	const want = "not streamed, but downloaded as a whole: the server has the file, and does not send parts of it any more"
+	if said := strings.Join(m.lines, "\n"); !strings.Contains(said, want) {
+		t.Errorf("the boot does not say %q:\n%s", want, said)
+	}
+}
+
 // ended is a process that has ended.
 type ended struct{ *streaming }
 

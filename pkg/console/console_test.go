@@ -89,6 +89,23 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestProgressAnew: a transfer that begins anew after 10 s is as fast as before, and never goes backwards.
+func TestProgressAnew(t *testing.T) {
+	r := record()
+	const size = 100 << 20
+	for i := range 401 {
+		r.Progress("fetch", int64(i%200)*size/400, size)
+		r.clock.now += 50 * time.Millisecond
+	}
+	if screen := r.screen.String(); strings.Contains(screen, ", -") || !strings.Contains(screen, "[   22.39] liveboot: fetch:   0 % (0.2 of 100.0 MiB), 0.0 MiB/s, stalled") {
+		t.Errorf("the screen goes backwards, or has no new beginning:\n%s", strings.ReplaceAll(screen, "\r", "\n"))
+	}
+	lines := strings.Split(r.serial.String(), "\r\n")
+	if want := "[   27.34] liveboot: fetch:  25 % (25.0 of 100.0 MiB), 5.0 MiB/s, 15s left"; lines[2] != want {
+		t.Errorf("5 s after the new beginning the serial line shows %q, want %q", lines[2], want)
+	}
+}
+
 func TestProgressText(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -77,8 +77,11 @@ func (p *progress) clear(i int) string {
 	return "\r\x1b[K"
 }
 
-// measure keeps the rate up to date: an average in which older samples count less and less.
+// measure keeps the rate up to date: an average in which older samples count less and less. A transfer that began anew has none.
 func (p *progress) measure(now time.Duration, done int64) {
+	if done < p.sample {
+		p.rate, p.sample, p.sampled = 0, done, now
+	}
 	elapsed := now - p.sampled
 	if elapsed < screenInterval {
 		return

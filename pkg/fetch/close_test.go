@@ -71,6 +71,53 @@ func TestCopyDeviceFails(t *testing.T) {
 	}
 }
 
+// plenty is a decompressor that has read ahead, and has enough for a while.
+func plenty(r io.Reader, _ string) (io.Reader, string, error) {
+	go io.Copy(io.Discard, r)
+	return endless{}, "plenty", nil
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestSettleReadAhead: what a decompressor has got is used while it waits for the server: nothing of it is lent, and settled at once.
+func TestSettleReadAhead(t *testing.T) {
+	server := fetchtest.New(t, strong, fetchtest.Answer{Break: fetchtest.Silence, At: 300_000})
+	s := source(server.Image())
+	s.Digest = digestOf(image)
+	stream, err := Open(t.Context(), s, Environment{Decompress: plenty, Roots: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	waits := func() bool {
+		n, _ := stream.Received()
+		free := stream.tap.reading.TryLock()
+		if free {
+			stream.tap.reading.Unlock()
+		}
+		return n == 300_000 && !free
+	}
+	for !waits() {
+		<-time.After(time.Millisecond)
+	}
+	block := make([]byte, 1000)
+	if n, err := stream.Lend(block, 0); n != len(block) || err != nil {
+		t.Fatalf("Lend = %d, %v", n, err)
+	}
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		stream.Settle(block)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(DefaultStall / 4):
+		t.Error("Settle waits for the server")
+	}
+}
+
 // TestCloseNewBeginning: a stream is closed while its reader looks at the first bytes of another image.
 func TestCloseNewBeginning(t *testing.T) {
 	in(t, func(t *testing.T, network *fetchtest.Network) {

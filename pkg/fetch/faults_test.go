@@ -19,7 +19,8 @@ func TestFaults(t *testing.T) {
 	for _, at := range []int{0, 1, len(image) / 2, len(image) - 1} {
 		for name, b := range breaks {
 			broken := fetchtest.Answer{Break: b, At: at}
-			later := func(a fetchtest.Answer) []fetchtest.Answer { return []fetchtest.Answer{broken, a} }
+			later := func(a ...fetchtest.Answer) []fetchtest.Answer { return append([]fetchtest.Answer{broken}, a...) }
+			whole := fetchtest.Answer{NoRanges: true}
 			for _, tt := range []struct {
 				name    string
 				file    fetchtest.File
@@ -35,8 +36,9 @@ func TestFaults(t *testing.T) {
 				{"refused then", strong, Digest{}, later(fetchtest.Answer{Refuse: true}), "Resumed"},
 				{"503 then", strong, Digest{}, later(fetchtest.Answer{Status: 503, Header: map[string]string{"Retry-After": "7"}}), "Resumed"},
 				{"garbage then", strong, Digest{}, later(fetchtest.Answer{Raw: noise(5, 3000)}), "Resumed"},
-				{"no ranges", strong, Digest{}, later(fetchtest.Answer{NoRanges: true}), "Repeating"},
-				{"no ranges, digest only", bare, known, later(fetchtest.Answer{NoRanges: true}), "Repeating"},
+				{"no ranges", strong, Digest{}, later(whole, whole), "Repeating"},
+				{"no ranges once", strong, Digest{}, later(whole), "Resumed"},
+				{"no ranges, digest only", bare, known, later(whole), "Repeating"},
 				{"wrong Content-Range", strong, Digest{}, later(fetchtest.Answer{Header: map[string]string{"Content-Range": "bytes 5-6/7"}}), "Repeating"},
 				{"416", strong, Digest{}, later(fetchtest.Answer{Status: 416}), "Repeating"},
 				{"multipart", strong, Digest{}, later(fetchtest.Answer{Header: map[string]string{"Content-Range": ""}}), "Repeating"},

@@ -36,6 +36,8 @@ type mirror struct {
 	validator  wire.Validator
 	// different tells that its file is not, or not provably, the one that is being read: it can only begin anew.
 	different bool
+	// refusals is how often in a row it did not send a part of a file that it has.
+	refusals int
 }
 
 // A verdict is what an error means for the one who asked.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/liveboot/liveboot/pkg/fetch/wire"
 )
 
 const (
@@ -38,9 +40,9 @@ type Ranges struct {
 	options Options // of each connection: its share of the whole
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	pacer   *pacer // is everybody's
-	most    int    // connections at most
-	etag    string
+	pacer   *pacer         // is everybody's
+	most    int            // connections at most
+	first   wire.Validator // of the file that gave the first answer
 
 	received atomic.Int64
 	telling  sync.Mutex // one event after the other
@@ -62,7 +64,8 @@ type Ranges struct {
 	readers sync.WaitGroup
 }
 
-// A NoRangesError says that an image cannot be read at any offset, though it may well be had as a whole, by Open.
+// A NoRangesError says that an image cannot be read at any offset, though it may well be had as a whole, by Open. A read has it, in a
+// *SourceError, where no server sends parts any more; that may pass.
 type NoRangesError struct {
 	URL URL
 	// Reason is a sentence's end: "the image is compressed with xz".
@@ -182,6 +185,16 @@ func (r *Ranges) Close() error {
 		p.hangUp()
 	}
 	return nil
+}
+
+// SameFile reports whether o, which was opened later, has the file that r was opened with, as far as size and strong validator tell. It does
+// not matter what r has come to since.
+func (r *Ranges) SameFile(o *Ranges) bool {
+	had := r.first
+	if serverOf(string(r.URL)) != serverOf(string(o.URL)) {
+		had.Modified = "" // it may be that of anything
+	}
+	return r.Size == o.Size && had.Same(o.first)
 }
 
 // tell reports an event.

@@ -98,12 +98,14 @@ http { access_log off; root %[1]s/files; limit_conn_zone $server_port zone=all:1
 		location /moved { return 302 http://localhost:%[2]d/sub/image?x; } location /none { alias %[1]s/files/sub; max_ranges 0; } }
 	server { listen 127.0.0.1:%[3]d ssl http2; ssl_certificate %[1]s/server.pem; ssl_certificate_key %[1]s/server.pem;
 		location /moved { return 302 http://localhost:%[2]d/sub/image; } }
-	server { listen 127.0.0.2:%[2]d; location / { return 307 https://localhost:%[3]d/sub/image; } } }`, s.Dir, port, tls))
+	server { listen 127.0.0.2:%[2]d; location / { return 307 https://localhost:%[3]d/sub/image; } }
+	map $http_if_range $another { "" ""; default '"x"'; }
+	server { listen 127.0.0.3:%[2]d; location / { proxy_pass http://127.0.0.1:%[2]d/sub/; proxy_set_header If-Range $another; } } }`, s.Dir, port, tls))
 	fetchtest.Serve(t, tls, nginx, "-e", "stderr", "-c", conf)
 	for _, address := range []string{
 		fmt.Sprintf("http://127.0.0.1:%d/sub/image", port), fmt.Sprintf("http://127.0.0.1:%d/limited/image", port),
 		fmt.Sprintf("http://127.0.0.1:%d/moved/image", port), fmt.Sprintf("http://127.0.0.2:%d/image", port),
-		fmt.Sprintf("https://localhost:%d/sub/image", tls),
+		fmt.Sprintf("http://127.0.0.3:%d/image", port), fmt.Sprintf("https://localhost:%d/sub/image", tls),
 	} {
 		t.Run(address, func(t *testing.T) {
 			at := source(address)

@@ -90,7 +90,7 @@ func TestRangeFaults(t *testing.T) {
 			{"429", fetchtest.Answer{Status: 429, Header: later}, "Resumed"},
 			{"206 without a file", fetchtest.Answer{Status: 206}, "Resumed"},
 			{"416", fetchtest.Answer{Status: 416}, "Resumed"},
-			{"no ranges", fetchtest.Answer{NoRanges: true}, "Resumed"},
+			{"no ranges", fetchtest.Answer{NoRanges: true}, ""}, // as if it could not compare
 			{"a page", fetchtest.Answer{Raw: []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsorry")}, "Resumed"},
 			{"more than was asked for", fetchtest.Answer{Beyond: true}, ""},
 			{"another range", fetchtest.Answer{Header: map[string]string{"Content-Range": "bytes 5-6/7"}}, "Resumed"},

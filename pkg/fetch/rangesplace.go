@@ -120,7 +120,7 @@ func (r *Ranges) adopt(p *place, b *wire.Body) error {
 	case !b.Validator.Known() && !r.env.Verifies:
 		return no("nothing would tell if the file on the server was changed: it gives neither a strong ETag nor a date of change")
 	}
-	r.URL, r.Size, r.etag = URL(b.URL), b.Size, b.Validator.ETag
+	r.URL, r.Size, r.first = URL(b.URL), b.Size, b.Validator
 	p.validator, p.server = b.Validator, serverOf(b.URL)
 	return nil
 }
@@ -166,7 +166,7 @@ func (r *Ranges) comparable() wire.Validator {
 	if r.env.Verifies {
 		return wire.Validator{}
 	}
-	return wire.Validator{ETag: r.etag} // a date may be that of anything
+	return wire.Validator{ETag: r.first.ETag} // a date may be that of anything
 }
 
 // gone reports whether a place had the image, and has it no more.
@@ -190,3 +190,11 @@ type otherFileError struct{ what string }
 
 func (e *otherFileError) Error() string   { return "this is not the file that is being read: " + e.what }
 func (e *otherFileError) Permanent() bool { return false }
+
+// A refusedError says that a server has the image, and did not send the part that it was asked for.
+type refusedError struct{ wrong *wire.RangeError }
+
+func (e *refusedError) Error() string {
+	return "the server has the file, and did not send a part of it: " + e.wrong.Error()
+}
+func (e *refusedError) Permanent() bool { return false }

@@ -25,13 +25,16 @@ type reading struct {
 
 	// Of the attempt under way:
 	heard bool // it had an answer
+	kept  bool // by a connection that had answers before
 	got   int  // and so many bytes
 	// answers is that of Ranges when it began.
 	answers int
 
+	tried    bool // there was an attempt
 	spared   bool // one attempt was not waited for, and since then
 	since    int  // so many bytes arrived
 	forgiven bool // one attempt was not counted, and since then nothing arrived
+	alone    bool // one attempt had no answer where others had had some, and since then nothing arrived
 	belated  bool // one attempt was not told of, since others had answers meanwhile
 }
 
@@ -111,6 +114,7 @@ func (t *reading) attempt(m *mirror) error {
 	if err != nil {
 		return err
 	}
+	t.tried, t.kept = true, !l.used.IsZero()
 	q := request{
 		session: l.session, options: r.options, pacer: r.pacer,
 		check:   func(b *wire.Body, offset int64) error { return r.check(p, b, offset) },
@@ -121,23 +125,35 @@ func (t *reading) attempt(m *mirror) error {
 	err = q.fill(t.ctx, asked, t.room)
 	var wrong *wire.RangeError
 	if errors.As(err, &wrong) {
-		err = t.doubt(q, p, wrong)
+		err = t.doubt(q, m, wrong)
 	}
 	r.give(p, l, from, t.offset(), err)
 	return err
 }
 
+// refusals is how often in a row a server must give something else than a part of the file until it is thought that it will not: a cache in
+// front of it, or one of several servers behind a name, may do so once.
+const refusals = 3
+
 // doubt finds out what it means that a server gave something else than a part.
-func (t *reading) doubt(q request, p *place, wrong *wire.RangeError) error {
+func (t *reading) doubt(q request, m *mirror, wrong *wire.RangeError) error {
 	if t.opening {
-		return &NoRangesError{URL: p.mirror.url, Reason: "the server sends the whole of it only", Err: wrong}
+		return &NoRangesError{URL: m.url, Reason: "the server sends the whole of it only", Err: wrong}
 	}
 	q.arrived = func(int) bool { return false }
+	err := q.fill(t.ctx, wire.Position{Length: 1}, nil)
 	var changed *ChangedError
-	if err := q.fill(t.ctx, wire.Position{Length: 1}, nil); errors.As(err, &changed) {
+	var other *otherFileError
+	switch {
+	case errors.As(err, &changed), errors.As(err, &other):
 		return err
+	case err != nil:
+		return &otherFileError{wrong.Error()}
 	}
-	return &otherFileError{wrong.Error()}
+	if m.refusals++; m.refusals < refusals {
+		return &refusedError{wrong}
+	}
+	return &NoRangesError{URL: m.url, Reason: "the server has the file, and does not send parts of it any more", Err: wrong}
 }
 
 // failed takes note of what went wrong at m, and reports whether the next mirror is to be asked, and not the same one again.
@@ -146,7 +162,8 @@ func (t *reading) failed(m *mirror, err error) (next bool) {
 	if t.opening && t.n > 0 {
 		r.forget(t) // nobody has read anything yet, so that any mirror may begin
 	}
-	if !t.heard && !t.forgiven && judge(err) != permanent && r.narrow(p, err) {
+	t.alone = t.alone || t.kept && !t.heard && errors.As(err, new(*StallError)) // it is not that there are too many
+	if !t.heard && !t.forgiven && !t.alone && judge(err) != permanent && r.narrow(p, err) {
 		t.forgiven = true
 		return false
 	}
@@ -168,7 +185,7 @@ func (t *reading) failed(m *mirror, err error) (next bool) {
 // arrived takes note of an answer, with 0, or of n more bytes.
 func (t *reading) arrived(m *mirror, l *line, n int) bool {
 	if !t.heard {
-		t.heard, m.answered = true, true
+		t.heard, m.answered, m.refusals = true, true, 0
 		t.ranges.hear(t, m, l)
 	}
 	if n > 0 {
@@ -179,7 +196,7 @@ func (t *reading) arrived(m *mirror, l *line, n int) bool {
 		}
 		t.got += n
 		t.since += n
-		t.round, t.forgiven, t.belated = 0, false, false
+		t.round, t.forgiven, t.alone, t.belated = 0, false, false, false
 		for _, m := range t.mirrors {
 			m.since = time.Time{} // patience begins anew
 		}

@@ -72,12 +72,12 @@ func (r *Ranges) end(t *reading) {
 	r.readers.Done()
 }
 
-// agree waits while another reading finds out whether servers are back, and takes over what others know of the servers. It waits no longer
-// than the other one does between two attempts: what ails that may be its own.
+// agree waits while another reading finds out whether servers are back, and takes over what others know of the servers. What ails that one may
+// be its own: so t waits only if its own first attempt has failed, and no longer than the other one does between two attempts.
 func (r *Ranges) agree(t *reading) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.busyWithOutage(t) {
+	if r.busyWithOutage(t) && t.tried {
 		limit, stop := context.WithTimeout(t.ctx, r.env.Patience.MaxDelay)
 		defer stop()
 		for r.busyWithOutage(t) && r.wait(limit) == nil {
@@ -246,7 +246,8 @@ func (r *Ranges) distrust(offset, length int64, cause error) Event {
 	return nil
 }
 
-// trouble takes note of what went wrong for t at p: when nothing is heard of any server, one reading finds out for all when it is back.
+// trouble takes note of what went wrong for t at p: when nothing is heard of any server, one reading finds out for all when it is back. An
+// attempt during which others had answers failed for a reason of its own, such as a part that the server cannot read.
 func (r *Ranges) trouble(t *reading, p *place, m *mirror, err error) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -257,7 +258,7 @@ func (r *Ranges) trouble(t *reading, p *place, m *mirror, err error) {
 		return
 	}
 	p.hangUp() // what is kept leads to the same nothing
-	if !p.heard() && r.outage == nil {
+	if !p.heard() && r.answers == t.answers && r.outage == nil {
 		r.outage, r.may = t, r.most
 		r.signal()
 	}
@@ -309,7 +310,7 @@ func (r *Ranges) validator(p *place) wire.Validator {
 func (r *Ranges) forget(t *reading) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	t.n, r.Size, r.etag, r.current = 0, -1, "", nil
+	t.n, r.Size, r.first, r.current = 0, -1, wire.Validator{}, nil
 	for _, p := range r.places {
 		p.validator, p.server = wire.Validator{}, ""
 	}

@@ -36,7 +36,7 @@ func TestRingBehindMirror(t *testing.T) {
 	r := newRingTest(t, "127.90.9.1")
 	r.source.URLs = []URL{URL(web.URL + "/i.iso"), "dolly://"}
 	done := r.fetch()
-	limit := time.After(15 * time.Second)
+	limit := time.After(patience)
 	for {
 		select {
 		case e := <-r.events:

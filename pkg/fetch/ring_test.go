@@ -23,6 +23,9 @@ import (
 	"github.com/liveboot/liveboot/pkg/fetch/dolly/server"
 )
 
+// patience is how long a test waits for what must come, on a machine that may have no time for it.
+const patience = 2 * time.Minute
+
 // ringTest is a machine that waits for a ring at an address of the loopback interface, and where a ring's server is.
 type ringTest struct {
 	t      *testing.T
@@ -42,7 +45,7 @@ func newRingTest(t *testing.T, host string) *ringTest {
 // await waits for an event.
 func (r *ringTest) await(is func(Event) bool) {
 	r.t.Helper()
-	for limit := time.After(20 * time.Second); ; {
+	for limit := time.After(patience); ; {
 		select {
 		case e := <-r.events:
 			if is(e) {
@@ -69,7 +72,7 @@ func (r *ringTest) awaitWaiting() {
 // serve sends what image holds.
 func (r *ringTest) serve(s server.Server, image io.Reader) {
 	s.Hosts = []string{r.host}
-	s.Wait = 10 * time.Second
+	s.Wait = patience
 	s.Dial = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.1")}}).DialContext
 	_, _ = s.Send(r.t.Context(), image, "image") // what counts is what arrives
 }

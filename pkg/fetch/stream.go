@@ -102,6 +102,7 @@ func (s *Stream) Close() error {
 type tap struct {
 	download *download
 	reading  sync.Mutex
+	lends    bool // blocks, to the goroutine that reads the stream, and so to no decompressor
 
 	mutex   sync.Mutex
 	err     error
@@ -126,7 +127,9 @@ func (t *tap) read(p, block []byte) (int, error) {
 	if err := t.end(); err != nil {
 		return 0, err
 	}
-	t.download.lent = block
+	if t.download.lent = block; block != nil {
+		t.lends = true
+	}
 	n, err := t.download.Read(p)
 	t.download.lent = nil
 	t.remember(p[:n])
@@ -171,8 +174,12 @@ func (t *tap) repeat(p []byte) int {
 	return n
 }
 
-// settle returns when nothing of a block is read any more.
+// settle returns when nothing of a block is read any more. What a decompressor gave was lent by nobody, and one that reads ahead may wait for the
+// server.
 func (t *tap) settle(block []byte) {
+	if !t.lends {
+		return
+	}
 	t.reading.Lock()
 	defer t.reading.Unlock()
 	t.download.digest.settle(block)

@@ -57,6 +57,7 @@ type File struct {
 	trust   func() (*x509.CertPool, error)
 	found   atomic.Pointer[url.URL] // where redirects led its sessions; nil if they lead nowhere
 	doubt   atomic.Bool             // something went wrong there
+	plain   atomic.Bool             // If-Range does not work, and plain ranges do
 }
 
 // New returns the resource at target. Nothing is asked yet.
@@ -77,8 +78,34 @@ func (f *File) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
 	return f.open(ctx, client, p, nil)
 }
 
-// open asks at an address that a redirect led to, or at the target if it is nil.
+// open asks at an address that a redirect led to, or at the target if it is nil. A server that answers If-Range with the whole of the very file
+// whose validator that is, or whose proxy does, cannot compare it: it is asked without, and the validator of its answer tells what the comparison
+// would have told.
 func (f *File) open(ctx context.Context, client *http.Client, p wire.Position, at *url.URL) (*wire.Body, error) {
+	plain := p
+	plain.Validator = wire.Validator{}
+	if f.plain.Load() {
+		return f.ask(ctx, client, plain, at)
+	}
+	body, err := f.ask(ctx, client, p, at)
+	if err != nil || !p.Part() || body.End > 0 || !p.Validator.Same(body.Validator) {
+		return body, err
+	}
+	_ = body.Close() // it is not what was asked for
+	if body, err = f.ask(ctx, client, plain, at); err != nil {
+		return nil, err
+	}
+	part := body.End > 0
+	if part && !body.Validator.Known() {
+		_ = body.Close() // nothing would tell what it is of
+		return nil, &wire.RangeError{Offset: p.Offset, Answer: "the whole file, and without If-Range a part with no validator"}
+	}
+	f.plain.Store(part)
+	return body, nil
+}
+
+// ask asks once.
+func (f *File) ask(ctx context.Context, client *http.Client, p wire.Position, at *url.URL) (*wire.Body, error) {
 	request, err := f.request(ctx, p)
 	if err != nil {
 		return nil, err
