@@ -25,6 +25,10 @@ func TestCommand(t *testing.T) {
 			"-nographic -nodefaults -machine q35 -accel kvm -cpu host -m 64 -smp 2 -S -no-reboot -serial mon:stdio -kernel k -append a b=c -initrd i",
 		},
 		{
+			"kernel of a translator", Config{Accel: TCG, Kernel: "k", Append: []string{"a"}},
+			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1 -serial mon:stdio -kernel k -append a no_timer_check",
+		},
+		{
 			"disks", Config{Accel: TCG, Disks: []Disk{{File: "a,b"}, {File: "v", Bus: Virtio, ReadOnly: true}, {File: "n", Bus: NVMe}, {File: "s", Bus: SCSI}, {File: "t", Bus: SCSI}, {File: "u", Bus: USB}}, CDROM: "cd"},
 			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1" +
 				" -drive if=none,id=disk0,format=raw,cache=unsafe,file=a,,b,discard=unmap -device ide-hd,bus=ide.0,drive=disk0,serial=disk0" +
