@@ -21,7 +21,8 @@ func streamOther(image []byte) func(w http.ResponseWriter, r *http.Request) bool
 	}
 }
 
-// The file on the server becomes another one: nothing of that one is read, what is there can be used, and what is not is waited for.
+// The file on the server becomes another one: nothing of that one is read, what is there can be used, and what is not is waited for. When the
+// administrator has put the old file back the machine goes on.
 func TestStreamChanged(t *testing.T) {
 	full(t)
 	t.Parallel()
@@ -31,11 +32,14 @@ func TestStreamChanged(t *testing.T) {
 	m.see(regexp.MustCompile(`streamguest: switched`), streamFailed())
 	s.alter(streamOther(image))
 	m.see(regexp.MustCompile(`liveboot: stream: .* is not the file of \d+ bytes any more that this machine was started from .*: nothing more is read of it, `+
-		`and what the live system has not read yet it waits for; restart this machine, and publish new images under new names`), streamFailed())
+		`and what the live system has not read yet it waits for; put the old file back as it was, and it goes on, or restart this machine, and publish new images under new names`), streamFailed())
 	if got := m.ask("state", "state (.*);"); !strings.HasPrefix(got, "on nbd0, process Vm") {
 		t.Errorf("the state is %q, want the server's device", got)
 	}
 	m.status(`"state":"changed"`)
+	s.alter(nil)
+	m.see(regexp.MustCompile(`liveboot: stream: the old file is back`), streamFailed())
+	m.completes(image)
 	m.enter("off")
 	m.exits("guest-shutdown")
 	m.neverSaid(regexp.MustCompile(`I/O error|SQUASHFS error`))
@@ -51,14 +55,49 @@ func TestStreamRestored(t *testing.T) {
 	m := streamBoot(t, s, "streamguest.rate=2000000 streamguest.chunks="+s.url+".chunks")
 	m.see(regexp.MustCompile(`streamguest: switched`), streamFailed())
 	s.alter(streamOther(image))
-	m.see(regexp.MustCompile(`liveboot: stream: .*; put the old file back, and it goes on, or restart this machine`), streamFailed())
+	m.see(regexp.MustCompile(`liveboot: stream: .*; put the old file back as it was, and it goes on, or restart this machine`), streamFailed())
 	m.see(regexp.MustCompile(`liveboot: stream: \d+ bytes at \d+ of the image are wrong, and fetched again`), streamFailed())
 	s.alter(nil)
+	m.completes(image)
+	m.status(`"state":"complete"`)
+	m.enter("off")
+	m.exits("guest-shutdown")
+	m.neverSaid(regexp.MustCompile(`I/O error|SQUASHFS error`))
+}
+
+// completes waits until the image is complete, and makes sure that it is that one.
+func (m *machine) completes(image []byte) {
+	m.t.Helper()
 	m.see(regexp.MustCompile(`liveboot: the image is complete`), streamFailed())
 	if got, want := m.ask("device", `device (\S+) `), digest(image); got != want {
-		t.Errorf("the device has the SHA-256 %s, want %s", got, want)
+		m.t.Errorf("the device has the SHA-256 %s, want %s", got, want)
 	}
-	m.status(`"state":"complete"`)
+}
+
+// The server does not know the image's version when it is asked for (If-Range), and sends the whole image then; later, of parts it sends
+// nothing else than the whole for a while.
+func TestStreamChangedServer(t *testing.T) {
+	full(t)
+	t.Parallel()
+	image := streamImage(t, 32)
+	s := newStreamServer(t, image)
+	ignorant := func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("If-Range") != "" {
+			r.Header.Del("Range")
+		}
+		return false
+	}
+	s.alter(ignorant)
+	m := streamBoot(t, s, "streamguest.rate=2000000")
+	m.see(regexp.MustCompile(`streamguest: switched`), streamFailed())
+	s.alter(func(_ http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("Range")
+		return false
+	})
+	m.see(regexp.MustCompile(`liveboot: stream: nothing of the image has come for .*the server has the file, and does not send parts of it any more`), streamFailed())
+	s.alter(ignorant)
+	m.see(regexp.MustCompile(`liveboot: stream: the image comes again`), streamFailed())
+	m.completes(image)
 	m.enter("off")
 	m.exits("guest-shutdown")
 	m.neverSaid(regexp.MustCompile(`I/O error|SQUASHFS error`))

@@ -163,8 +163,9 @@ func TestStreamedKIWIChanged(t *testing.T) {
 	sent := k.bytes(k.path)
 	wait(t, 30*time.Second)
 	k.does(works)
-	if now := k.bytes(k.path); now != sent {
-		t.Errorf("%d bytes were sent after the change of the file was seen, want none", now-sent)
+	// It is looked at every fifteen seconds, and its beginning comes then.
+	if now := k.bytes(k.path); now-sent > 20*64<<10 {
+		t.Errorf("%d bytes were sent after the change of the file was seen, want nothing but a look now and then", now-sent)
 	}
 }
 
@@ -211,22 +212,34 @@ func TestStreamedKIWILittleMemory(t *testing.T) {
 	k.ends()
 }
 
-// However large the image is, the system in it is up as soon as that in the small one: what else is in the image is not looked at.
+// However large the image is, the system in it is up as soon as that in the small one: what else is in the image is not looked at. The two start
+// side by side, so that whatever else the host does slows down both.
 func TestStreamedKIWIHuge(t *testing.T) {
 	full(t)
 	t.Parallel()
+	const lazy = "rd.liveboot.stream=lazy"
 	small := kiwiISO(t)
-	first := newStreamedKIWI(t, small, "rd.liveboot.stream=lazy", nil, named("small"))
-	_, want := first.up()
-	first.ends()
 	for _, gib := range []int64{4, 8} {
-		k := newStreamedKIWI(t, paddedKIWI(t, small, gib), "rd.liveboot.stream=lazy", nil, named(strconv.FormatInt(gib, 10)+"GiB"))
+		padded := paddedKIWI(t, small, gib)
+		size := strconv.FormatInt(gib, 10) + "GiB"
+		beside := newStreamedKIWI(t, small, lazy, nil, named("beside-"+size))
+		k := newStreamedKIWI(t, padded, lazy, nil, named(size))
 		if k.size < gib<<30 {
 			t.Errorf("the image has %d bytes, want more than %d GiB", k.size, gib)
 		}
-		if _, sent := k.up(); sent > want*11/10 {
-			t.Errorf("of an image of %d GiB %d bytes are sent until the system is up, and %d of the small one", gib, sent, want)
+		wantAfter, wantSent := beside.up()
+		after, sent := k.up()
+		// It was counted when the other one was up, too, and has reported.
+		if sent > wantSent*5/4 {
+			t.Errorf("of an image of %d GiB %d bytes are sent until the system is up, and %d of the small one", gib, sent, wantSent)
 		}
+		later := 100 * (after - wantAfter).Seconds() / wantAfter.Seconds()
+		t.Logf("up %.1f %% later than with the small image", later)
+		// Of two machines one may be a sixth behind by chance, where the host has no two processors for them.
+		if later > 25 {
+			t.Errorf("with an image of %d GiB the system is up after %v, and after %v with the small one beside it", gib, after, wantAfter)
+		}
+		beside.ends()
 		k.ends()
 	}
 }

@@ -229,6 +229,20 @@ func TestStreamedAsWhole(t *testing.T) {
 		checkLive(t, m.facts(), liveiso.Squashfs)
 		m.hasSaid(why(`the server`))
 	})
+	t.Run("parts refused", func(t *testing.T) {
+		t.Parallel()
+		s := newStreamSite(t)
+		url := s.putImage(t, "/live.iso", iso(t))
+		s.alter(func(path string, w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasPrefix(r.Header.Get("Range"), "bytes=0-") {
+				r.Header.Del("Range")
+			}
+			return false
+		})
+		m := boot(t, "ip=dhcp root=live:nbd:"+url)
+		checkLive(t, m.facts(), liveiso.Squashfs)
+		m.hasSaid(why(`the server has the file, and does not send parts of it any more`))
+	})
 	t.Run("compressed", func(t *testing.T) {
 		t.Parallel()
 		s := newStreamSite(t)
