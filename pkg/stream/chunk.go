@@ -19,12 +19,13 @@ const runLeast = 1 << 20
 type chunk struct {
 	index    int64
 	class    class
-	attempts int  // failed fetches
-	queued   bool // in the queue of its class
-	fetching bool // a connection has it; if it is neither queued nor fetched nor loaded, it waits for another attempt
-	loaded   bool // its bytes are right
-	pins     int  // who uses data now, or will as soon as there are any
-	done     bool // nobody is expected to use data again before others
+	attempts int   // failed fetches
+	queued   bool  // in the queue of its class
+	fetching bool  // a connection has it; if it is neither queued nor fetched nor loaded, it waits for another attempt
+	loaded   bool  // its bytes are right
+	pins     int   // who uses data now, or will as soon as there are any
+	lent     int64 // bytes of data that were read where they are
+	done     bool  // nobody is expected to use data again before others
 	data     []byte
 	marks    []uint16      // of data, where the kernel may take it
 	yielded  bool          // and may now

@@ -30,16 +30,12 @@ type Wrong struct {
 	Cause          error
 }
 
-// Changed says that the server has another file now. Nothing is fetched any more.
-type Changed struct{ Cause error }
-
 // PlaceFailed says that the place could not be written or read. The image will not be complete; what is read comes from the server.
 type PlaceFailed struct{ Cause error }
 
 func (Waiting) event()     {}
 func (GoingOn) event()     {}
 func (Wrong) event()       {}
-func (Changed) event()     {}
 func (PlaceFailed) event() {}
 
 // String gives the cause.
@@ -58,11 +54,6 @@ func (e GoingOn) String() string {
 // String gives the place and the cause.
 func (e Wrong) String() string {
 	return fmt.Sprintf("%d bytes at %d of the image are wrong, and fetched again (no. %d): %v", e.Length, e.Offset, e.Attempts, e.Cause)
-}
-
-// String says what to do.
-func (e Changed) String() string {
-	return fmt.Sprintf("%v; nothing is fetched any more, and what the live system lacks it waits for: restart the machine", e.Cause)
 }
 
 // String gives the cause.
@@ -95,8 +86,9 @@ func (s *Store) noteWaiting(began time.Time) {
 	}
 }
 
-// noteGoingOn takes note that one of them waits no more; of the last one that is reported. It may come before noteWaiting.
-func (s *Store) noteGoingOn() {
+// noteGoingOn takes note that one of them waits no more; of the last one that is reported, if what it waited for came. It may come before
+// noteWaiting.
+func (s *Store) noteGoingOn(came bool) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	if s.late--; s.late != 0 || s.lateSince.IsZero() {
@@ -104,7 +96,7 @@ func (s *Store) noteGoingOn() {
 	}
 	after := time.Since(s.lateSince)
 	s.lateSince = time.Time{}
-	if s.config.Report != nil {
+	if came && s.config.Report != nil {
 		s.config.Report(GoingOn{After: after})
 	}
 }

@@ -35,16 +35,14 @@ func (s *Store) next(ctx context.Context) (chunks []*chunk, quiet bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	for ctx.Err() == nil {
-		if s.changed == nil {
-			if chunks := s.pick(); chunks != nil {
-				s.active++
-				quiet = chunks[0].class == background
-				if quiet {
-					s.filling++
-				}
-				s.work.Signal() // there may be more
-				return chunks, quiet
+		if chunks := s.pick(); chunks != nil {
+			s.active++
+			quiet = chunks[0].class == background
+			if quiet {
+				s.filling++
 			}
+			s.work.Signal() // there may be more
+			return chunks, quiet
 		}
 		s.work.Wait()
 	}
@@ -60,7 +58,7 @@ func (e *wrongError) Unwrap() error { return e.cause }
 // failed takes note of a chunk that could not be fetched, and has it fetched again.
 func (s *Store) failed(k *chunk, err error) {
 	offset, n := k.index*s.config.ChunkSize, s.length(k.index)
-	wrong, changed := errors.As(err, new(*wrongError)), errors.Is(err, ErrChanged)
+	wrong := errors.As(err, new(*wrongError))
 	if d, ok := s.source.(Distruster); wrong && ok {
 		d.Distrust(offset, n, err)
 	}
@@ -71,22 +69,14 @@ func (s *Store) failed(k *chunk, err error) {
 	if wrong {
 		s.delivered.Wrong++
 	}
-	first := changed && s.changed == nil
 	s.trouble = err
-	switch {
-	case changed:
-		s.changed = err
-	case attempts == 1:
+	if attempts == 1 {
 		s.enqueue(k)
-	default:
+	} else {
 		time.AfterFunc(min(again<<min(attempts-2, 8), longest), func() { s.retry(k) })
 	}
 	s.mutex.Unlock()
-	switch {
-	case first:
-		s.tell(Changed{Cause: err})
-	case changed:
-	case wrong:
+	if wrong {
 		s.tell(Wrong{Offset: offset, Length: n, Attempts: attempts, Cause: err})
 	}
 }

@@ -60,6 +60,33 @@ func TestLend(t *testing.T) {
 	}
 }
 
+// Answers are sent in any order: a chunk of which a part is still to be lent stays in memory, though its end was lent and it is in its place.
+func TestLendInAnyOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		image := pattern(4 * testChunk)
+		s, ctx, stop := start(t, Config{Size: int64(len(image)), Ahead: -1}, &server{image: image}, newPlace(len(image)))
+		defer stop()
+		if err := s.Await(ctx, testChunk, testChunk); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // it is in its place
+		for _, offset := range []int64{testChunk + testChunk/2, testChunk} {
+			parts, release := s.Lend(offset, testChunk/2)
+			if release == nil {
+				t.Fatalf("Lend(%d) = nil, want what is in memory", offset)
+			}
+			if !bytes.Equal(slices.Concat(parts...), image[offset:][:testChunk/2]) {
+				t.Errorf("Lend(%d) is not the image", offset)
+			}
+			release()
+		}
+		if _, release := s.Lend(testChunk, 1); release != nil {
+			t.Error("what was read as a whole is still in memory, which is the best there is for the next chunk")
+			release()
+		}
+	})
+}
+
 // What comes later is kept in as much memory as the machine can spare where the place has failed, as if there had been none.
 func TestCacheForPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -224,6 +224,7 @@ func (s *Store) loaded(k *chunk, memory []byte) {
 	s.trouble = nil
 	if k.class == demanded {
 		s.asked = time.Now()
+		s.wants.Served = s.asked
 	}
 	k.loaded, k.data, k.attempts = true, memory, 0
 	k.pins++

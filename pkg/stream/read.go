@@ -10,7 +10,8 @@ import (
 // errBeyond is a read that ends behind the image.
 var errBeyond = errors.New("the read ends behind the image")
 
-// Await returns when the length bytes from offset on are there, as far as they belong to the image. Its error is the cause of ctx's end.
+// Await returns when the length bytes from offset on are there, as far as they belong to the image. Its error is the cause of ctx's end, or
+// why they are refused.
 func (s *Store) Await(ctx context.Context, offset, length int64) error {
 	if offset < 0 || length <= 0 || offset >= s.chunks*s.config.ChunkSize {
 		return errBeyond
@@ -49,7 +50,7 @@ func (s *Store) ask(index int64) *chunk {
 }
 
 // await waits until k was loaded, and says so when it takes long.
-func (s *Store) await(ctx context.Context, k *chunk) error {
+func (s *Store) await(ctx context.Context, k *chunk) (err error) {
 	select {
 	case <-k.ready:
 		return nil
@@ -59,9 +60,21 @@ func (s *Store) await(ctx context.Context, k *chunk) error {
 	notice := time.AfterFunc(s.config.Notice, func() { s.noteWaiting(began) })
 	defer func() {
 		if !notice.Stop() {
-			s.noteGoingOn()
+			s.noteGoingOn(err == nil)
 		}
 	}()
+	refused := s.waits()
+	defer s.waitsNoMore()
+	select {
+	case <-k.ready:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-refused:
+	}
+	if err := s.refusal(); err != nil {
+		return err
+	}
 	select {
 	case <-k.ready:
 		return nil
@@ -71,7 +84,7 @@ func (s *Store) await(ctx context.Context, k *chunk) error {
 }
 
 // ReadAt fills p with what is at offset; behind the image, up to the end of its last chunk, are zeros. It waits for what is not there. Its
-// error is the cause of ctx's end, and nothing else for what belongs to the image.
+// error is the cause of ctx's end, or why it is refused, and nothing else for what belongs to the image.
 func (s *Store) ReadAt(ctx context.Context, p []byte, offset int64) error {
 	if offset < 0 || offset > s.chunks*s.config.ChunkSize-int64(len(p)) {
 		return errBeyond
@@ -111,7 +124,8 @@ func (s *Store) Lend(offset, length int64) (parts [][]byte, release func()) {
 		}
 		lent = append(lent, k)
 		from, to := max(offset-i*s.config.ChunkSize, 0), min(offset+length-i*s.config.ChunkSize, s.config.ChunkSize)
-		k.done = k.done || to == s.config.ChunkSize // who reads one after the other goes on to the next
+		k.lent += to - from
+		k.done = k.done || k.lent >= s.config.ChunkSize // who reads one after the other goes on to the next
 		parts = append(parts, k.data[from:to])
 	}
 	return parts, func() {

@@ -275,45 +275,6 @@ func TestWrongChunk(t *testing.T) {
 	})
 }
 
-// Where the server has another file, what is there can be read, and what is not is waited for.
-func TestChanged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		image := pattern(8 * testChunk)
-		told := &events{}
-		source := &server{image: image}
-		s, ctx, stop := start(t, Config{Size: int64(len(image)), Report: told.report}, source, newPlace(len(image)))
-		defer stop()
-		read(t, ctx, s, image, 0, testChunk)
-		source.before = func(context.Context, []byte, int64) error { return fmt.Errorf("get: %w", ErrChanged) }
-		ended := make(chan error, 2)
-		waiting, cancel := context.WithCancel(ctx)
-		go func() { ended <- s.ReadAt(waiting, make([]byte, 1), 3*testChunk) }()
-		go func() { ended <- s.Fill(waiting) }()
-		time.Sleep(time.Hour)
-		select {
-		case err := <-ended:
-			t.Fatalf("a read, or Fill, of what is not there ended with %v", err)
-		default:
-		}
-		source.asked()
-		read(t, ctx, s, image, 0, testChunk)
-		go func() { ended <- s.Await(waiting, 5*testChunk, 1) }()
-		time.Sleep(time.Hour)
-		if n := source.asked(); len(n) != 0 {
-			t.Errorf("%d was asked for after the file had changed", n)
-		}
-		if got, want := told.kinds(), []string{"stream.Changed", "stream.Waiting"}; !slices.Equal(got, want) {
-			t.Errorf("told %v, want %v", got, want)
-		}
-		cancel()
-		for range 3 {
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("a read ended with %v, want the end of its context", err)
-			}
-		}
-	})
-}
-
 // An outage of a day is waited out; that it waits and goes on is said once each.
 func TestOutage(t *testing.T) {
 	for _, tt := range []struct {

@@ -5,15 +5,14 @@
 // brings the rest to the Place, at a priority that leaves the line to those who wait. A chunk is fetched once, however many ask for it.
 //
 // Reads never fail: what cannot be had is waited for until the context ends. That is so through outages of any length; where chunks are
-// wrong, which are fetched again and never delivered; and for ever where the file on the server has become another one, since two images
-// must not be mixed.
+// wrong, which are fetched again and never delivered; and where the file on the server has become another one, until the Source has the old
+// one again, since two images must not be mixed. Only who has given the readers up lets them fail, by Refuse.
 //
 // A Device is a Store as a block device, and Serve the life of the process that has one.
 package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,7 +22,7 @@ import (
 
 // A Source is where the image comes from. It is used by several goroutines at a time.
 type Source interface {
-	// ReadAt fills p with what is at offset, within the image. After an error it is asked again, later; after one that wraps ErrChanged never.
+	// ReadAt fills p with what is at offset, within the image. After an error it is asked again, later.
 	ReadAt(ctx context.Context, p []byte, offset int64) (int, error)
 }
 
@@ -39,9 +38,6 @@ type Distruster interface {
 	// Distrust says that what ReadAt gave for these bytes was wrong, so that another server may be asked for them.
 	Distrust(offset, length int64, cause error)
 }
-
-// ErrChanged says that the servers have another file now than the one that reading began with.
-var ErrChanged = errors.New("the file on the server has become another one")
 
 // A Place is where the image will be complete. The memory that it is given begins at a page.
 type Place interface {
@@ -135,10 +131,10 @@ type Store struct {
 	line      line
 	cache     cache
 	ahead     ahead
-	changed   error // why nothing is fetched any more
 	broken    error // why nothing is written to the place any more
 	trouble   error // of the last fetch; nil if it brought a chunk
 	asked     time.Time
+	wants     wants
 	delivered Stats
 
 	telling sync.Mutex
@@ -157,7 +153,7 @@ func New(c Config, source Source, place Place) (*Store, error) {
 	chunks := (c.Size + c.ChunkSize - 1) / c.ChunkSize
 	s := &Store{
 		config: c, source: source, place: place, chunks: chunks,
-		have: make([]uint64, (chunks+63)/64), known: make(map[int64]*chunk),
+		have: make([]uint64, (chunks+63)/64), known: make(map[int64]*chunk), wants: wants{refused: make(chan struct{})},
 	}
 	s.streamer, _ = source.(Streamer)
 	for _, c := range s.conditions() {

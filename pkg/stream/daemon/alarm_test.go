@@ -156,3 +156,10 @@ func TestComplete(t *testing.T) {
 		})
 	}
 }
+
+// ram is a Place in memory.
+type ram []byte
+
+func (r ram) ReadAt(p []byte, offset int64) (int, error)  { return copy(p, r[offset:]), nil }
+func (r ram) WriteAt(p []byte, offset int64) (int, error) { return copy(r[offset:], p), nil }
+func (r ram) Sync() error                                 { return nil }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/fetch"
+	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 	"github.com/liveboot/liveboot/pkg/stream"
@@ -114,6 +116,8 @@ type daemon struct {
 	status *status
 	power  func(power.Action) error
 	shout  func(text string)
+	ending *ending
+	before *provision // the end
 
 	url    fetch.URL
 	size   int64 // of the image in bytes
@@ -126,6 +130,13 @@ type daemon struct {
 func newDaemon(job Job, hooks Hooks, t *teller) *daemon {
 	d := &daemon{job: job, hooks: hooks, teller: t, power: power.Do, shout: shout, status: &status{path: filepath.Join("/", StatusPath)}}
 	d.line = &line{say: d.loud}
+	nodes := &nodes{folder: filepath.Join("/", nodesPath), proc: "/proc"}
+	d.ending = &ending{look: nodes.look, isLast: nodes.isLast, say: d.loud, panics: d.rebootOnPanic}
+	d.before = &provision{
+		runs: nodes.seen, read: func() { readLast("/proc", provisionLimit) }, once: job.Device != "",
+		done: func() { d.quiet("what systemd needs to end the machine has come") },
+	}
+	d.ending.end = machine{say: d.loud, flush: flushAll, power: d.power, kexec: kexec.Execute}.end
 	return d
 }
 
@@ -133,21 +144,25 @@ func newDaemon(job Job, hooks Hooks, t *teller) *daemon {
 // hundred kilobytes. It is also how long it takes until it is noticed that the machine has another address.
 const stall = 20 * time.Second
 
-// open asks for the image. Where all of its parts are verified, it may do so again later.
+// open asks for the image. That may be done again later.
 func (d *daemon) open(ctx context.Context) error {
 	env := fetch.Environment{Roots: "/", Stall: stall, Verifies: len(d.job.Chunks) > 0, Report: d.heard}
 	from := d.job.Source
-	open := func() (*fetch.Ranges, error) { return fetch.OpenRanges(ctx, from, env) }
-	image, err := open()
+	open := func(first int) (*fetch.Ranges, error) {
+		s := from
+		if n := len(s.URLs); n > 1 {
+			s.URLs = slices.Concat(s.URLs[first%n:], s.URLs[:first%n])
+		}
+		return fetch.OpenRanges(ctx, s, env)
+	}
+	image, err := open(0)
 	if err != nil {
 		return err
 	}
 	d.line.works()
 	d.url, d.size = image.URL, image.Size
 	d.source = newSource(image, d.line)
-	if env.Verifies {
-		d.source.open, d.source.changed = open, d.another
-	}
+	d.source.open, d.source.changed, d.source.verified = open, d.another, env.Verifies
 	return nil
 }
 
@@ -175,6 +190,9 @@ func (d *daemon) stream(ctx context.Context, fill <-chan struct{}) error {
 	}
 	d.status.begin(d.url.String(), device.Path)
 	d.store.Store(store)
+	if err := layUnits("/"); err != nil {
+		d.loud("the end of the live system will not be noticed, and waits for the server: " + err.Error())
+	}
 	d.teller.tell(Message{Ready: &Ready{Device: device.Path, Beneath: device.Beneath, Size: d.size, URL: d.url.String()}})
 	// What goes wrong from here on leaves a device that works as long as the process does.
 	if d.place != nil {

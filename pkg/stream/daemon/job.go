@@ -15,6 +15,10 @@
 // short silence, and are made anew. An address by which the servers are reached does not expire as long as it is needed. All times are those
 // of the monotonic clock, so that the live system may set its clock: a certificate that is judged by a wrong one is judged again later.
 //
+// It also outlives the live system's end, as far as that is told to systemd: units that it leaves in /run show it what systemd was told, and
+// what systemd needs for that is fetched early. When the machine is to end, and only then, what waits for a part that does not come gets an I/O
+// error after a while; and if the machine does not end even so, the process ends it, as systemd was told to.
+//
 // Beside the kernel's log, the file at StatusPath tells the live system how it goes, as JSON: see Status. It is replaced as a whole every few
 // seconds while something changes, and stays when the process has ended.
 package daemon

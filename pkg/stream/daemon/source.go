@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
-	"github.com/liveboot/liveboot/pkg/stream"
 )
 
 // How long it is waited before a file that has changed is looked at again: at first, since a server behind a balancer may have the old one,
@@ -18,14 +16,17 @@ const (
 	lookAgain = 15 * time.Second
 )
 
-// source is an image at its servers, as a stream.Source. Where every part is verified, it outlives that the file becomes another one: reads
-// wait until there is a file again that may be the old one.
+// source is an image at its servers, as a stream.Source. It outlives that the file becomes another one: reads wait until the old one is back.
 type source struct {
 	line *line
-	// open asks for the image anew. It is nil where nothing but the server's word tells whether the file is the old one.
-	open func() (*fetch.Ranges, error)
+	// open asks for the image anew, first at the mirror that has this number, of as many as there are.
+	open func(first int) (*fetch.Ranges, error)
+	// verified tells that every part is, so that any file of the right size may be the old one. Otherwise its validator must be that of the old
+	// one.
+	verified bool
 	// changed is told that the file is another one, while the reads wait, and with nil that they go on.
 	changed func(cause error)
+	again   time.Duration // lookAgain, but in tests
 	turn    chan struct{} // who holds what is in it looks for the file
 
 	mutex sync.Mutex
@@ -33,7 +34,7 @@ type source struct {
 }
 
 func newSource(image *fetch.Ranges, l *line) *source {
-	return &source{line: l, image: image, turn: make(chan struct{}, 1), changed: func(error) {}}
+	return &source{line: l, image: image, again: lookAgain, turn: make(chan struct{}, 1), changed: func(error) {}}
 }
 
 // ReadAt implements stream.Source.
@@ -53,8 +54,6 @@ func (s *source) ReadAt(ctx context.Context, p []byte, offset int64) (int, error
 				s.line.fails(err)
 			}
 			return n, err
-		case s.open == nil:
-			return n, fmt.Errorf("%w: %w", stream.ErrChanged, err)
 		}
 		if err := s.replace(ctx, image, err); err != nil {
 			return 0, err
@@ -76,7 +75,7 @@ func (s *source) current() *fetch.Ranges {
 	return s.image
 }
 
-// replace waits until the servers have a file of the right size again, in place of old.
+// replace waits until one of the servers has the file again that old was, or may have been.
 func (s *source) replace(ctx context.Context, old *fetch.Ranges, cause error) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -88,15 +87,17 @@ func (s *source) replace(ctx context.Context, old *fetch.Ranges, cause error) er
 		return nil
 	}
 	s.changed(cause)
-	for pause := lookSoon; ; pause = lookAgain {
+	pause := min(lookSoon, s.again)
+	for n := 0; ; n++ {
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
-		next, err := s.open()
+		pause = s.again
+		next, err := s.open(n)
 		if err != nil {
 			continue // it is the same trouble, or a new one; the old file is what is waited for
 		}
-		if next.Size != old.Size {
+		if next.Size != old.Size || !s.verified && !old.SameFile(next) {
 			_ = next.Close() // nothing was read
 			continue
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
-	"github.com/liveboot/liveboot/pkg/stream"
 )
 
 // fileServer serves a file that can become another one.
@@ -21,6 +20,7 @@ type fileServer struct {
 	mutex sync.Mutex
 	tag   string
 	data  []byte
+	count int // requests
 }
 
 func newFileServer(t *testing.T, data []byte) *fileServer {
@@ -34,6 +34,7 @@ func newFileServer(t *testing.T, data []byte) *fileServer {
 func (s *fileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mutex.Lock()
 	tag, data := s.tag, s.data
+	s.count++
 	s.mutex.Unlock()
 	if data == nil {
 		http.NotFound(w, r)
@@ -43,22 +44,33 @@ func (s *fileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 }
 
+func (s *fileServer) asked() int {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.count
+}
+
 func (s *fileServer) become(tag string, data []byte) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.tag, s.data = tag, data
 }
 
-// opened is a daemon that has opened the image at a server.
-func opened(t *testing.T, s *fileServer, chunks []byte) (*daemon, *lines) {
+// opened is a daemon that has opened the image at a server, which may have mirrors.
+func opened(t *testing.T, chunks []byte, servers ...*fileServer) (*daemon, *lines) {
 	t.Helper()
 	log := new(lines)
 	tell := newTeller(&broken{}, log)
 	t.Cleanup(tell.close)
-	d := newDaemon(Job{Chunks: chunks, Source: fetch.Source{URLs: []fetch.URL{fetch.URL(s.URL + "/image.iso")}}}, Hooks{}, tell)
+	var source fetch.Source
+	for _, s := range servers {
+		source.URLs = append(source.URLs, fetch.URL(s.URL+"/image.iso"))
+	}
+	d := newDaemon(Job{Chunks: chunks, Source: source}, Hooks{}, tell)
 	if err := d.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	d.source.again = 20 * time.Millisecond
 	t.Cleanup(func() { _ = d.source.Close() })
 	return d, log
 }
@@ -79,7 +91,7 @@ func readPart(t *testing.T, d *daemon, at int64) []byte {
 func TestSourceGoesOn(t *testing.T) {
 	image := bytes.Repeat([]byte("image and "), 200_000)
 	s := newFileServer(t, image)
-	d, log := opened(t, s, manifestOf(t, image, parts))
+	d, log := opened(t, manifestOf(t, image, parts), s)
 	first := d.source.current()
 	if got := readPart(t, d, parts); !bytes.Equal(got, image[parts:2*parts]) {
 		t.Error("the first read is wrong")
@@ -94,7 +106,7 @@ func TestSourceGoesOn(t *testing.T) {
 		})
 	}
 	log.wait(t, "is not the file of 2000000 bytes any more that this machine was started from (the file on the server has changed")
-	log.wait(t, "put the old file back, and it goes on, or restart this machine, and publish new images under new names")
+	log.wait(t, "put the old file back as it was, and it goes on, or restart this machine, and publish new images under new names")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	cancel(enough)
@@ -103,7 +115,7 @@ func TestSourceGoesOn(t *testing.T) {
 	}
 	s.become(`"three"`, image)
 	reading.Wait()
-	log.wait(t, "there is a file of the right size again")
+	log.wait(t, "the old file is back")
 	if _, err := first.ReadAt(make([]byte, 1), 0); err == nil {
 		t.Error("the old connections are still in use")
 	}
@@ -112,30 +124,60 @@ func TestSourceGoesOn(t *testing.T) {
 	}
 }
 
-// Without a manifest nothing is ever read again.
+// Without a manifest reads wait until the old file is back; another one of its size is not read.
 func TestSourceChanged(t *testing.T) {
 	image := bytes.Repeat([]byte("image and "), 200_000)
 	s := newFileServer(t, image)
-	d, log := opened(t, s, nil)
+	d, log := opened(t, nil, s)
 	readPart(t, d, parts)
-	s.become(`"two"`, image)
-	_, err := d.source.ReadAt(t.Context(), make([]byte, parts), 2*parts)
-	if !errors.Is(err, stream.ErrChanged) {
-		t.Fatalf("ReadAt() of another file = %v, want %v", err, stream.ErrChanged)
-	}
-	d.happened(stream.Changed{Cause: err})
-	log.wait(t, "what the live system has not read yet it waits for; restart this machine, and publish new images under new names")
+	s.become(`"two"`, bytes.ToUpper(image))
+	read := make(chan []byte)
+	go func() { read <- readPart(t, d, 2*parts) }()
+	log.wait(t, "put the old file back as it was, and it goes on, or restart this machine, and publish new images under new names")
+	s.notTaken(t, read)
 	s.become(`"one"`, image)
-	if _, err := d.source.ReadAt(t.Context(), make([]byte, parts), 2*parts); !errors.Is(err, stream.ErrChanged) {
-		t.Errorf("ReadAt() later = %v, want %v", err, stream.ErrChanged)
+	if got := <-read; !bytes.Equal(got, image[2*parts:3*parts]) {
+		t.Error("the part is not that of the old file")
 	}
+	log.wait(t, "the old file is back")
+}
+
+// notTaken waits until the file was looked at twice more, and nothing of it was read.
+func (s *fileServer) notTaken(t *testing.T, read <-chan []byte) {
+	t.Helper()
+	asked := s.asked()
+	for s.asked() < asked+3 { // the first may have been before it became what it is
+		select {
+		case <-read:
+			t.Fatal("another file was read")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// The old file may come back at a mirror only.
+func TestSourceBackAtMirror(t *testing.T) {
+	image := bytes.Repeat([]byte("image and "), 200_000)
+	first, second := newFileServer(t, image), newFileServer(t, image)
+	d, log := opened(t, nil, first, second)
+	readPart(t, d, parts)
+	second.become(`"two"`, bytes.ToUpper(image))
+	first.become(`"two"`, bytes.ToUpper(image))
+	read := make(chan []byte)
+	go func() { read <- readPart(t, d, 2*parts) }()
+	first.notTaken(t, read)
+	second.become(`"one"`, image)
+	if got := <-read; !bytes.Equal(got, image[2*parts:3*parts]) {
+		t.Error("the part is not that of the old file")
+	}
+	log.wait(t, "the old file is back")
 }
 
 // What goes wrong with a read is known to the line, and so is that it goes on.
 func TestSourceTrouble(t *testing.T) {
 	image := bytes.Repeat([]byte("image and "), 200_000)
 	s := newFileServer(t, image)
-	d, _ := opened(t, s, nil)
+	d, _ := opened(t, nil, s)
 	readPart(t, d, parts)
 	s.become(`"one"`, nil)
 	if _, err := d.source.ReadAt(t.Context(), make([]byte, parts), 2*parts); err == nil {

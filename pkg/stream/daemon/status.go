@@ -39,11 +39,11 @@ type Status struct {
 	URL    string `json:"url"`
 	Device string `json:"device"`
 	// Size is that of the image in bytes, Present how many of them are where the image will be complete, Fetched how many came over the network,
-	// and Cached how much memory chunks take. Wrong counts the chunks that were not right.
+	// and Cached how much memory chunks take, which is left out where they take none. Wrong counts the chunks that were not right.
 	Size    int64 `json:"size"`
 	Present int64 `json:"present"`
 	Fetched int64 `json:"fetched"`
-	Cached  int64 `json:"cached"`
+	Cached  int64 `json:"cached,omitempty"`
 	Wrong   int64 `json:"wrong"`
 }
 
@@ -104,6 +104,9 @@ func (s *status) update(st stream.Stats, lazy bool, trouble time.Duration, cause
 		s.began = time.Now()
 	} else if time.Since(s.written) < between {
 		return
+	}
+	if state == Complete {
+		st.Cached = 0 // it is given back with the process, whose last word this is
 	}
 	s.now.State, s.now.Reason = state, reason
 	s.now.Size, s.now.Present, s.now.Fetched, s.now.Cached, s.now.Wrong = st.Size, st.Present, st.Fetched, st.Cached, st.Wrong

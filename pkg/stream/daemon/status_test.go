@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,8 +28,10 @@ func TestStatus(t *testing.T) {
 		}
 		began := time.Now().UTC()
 		at := func(state State, since time.Duration, reason string, present int64) Status {
-			return Status{State: state, Since: began.Add(since).Truncate(time.Second), Reason: reason, URL: "http://server/image.iso", Device: "/dev/dm-0", Size: 100, Present: present}
+			return Status{State: state, Since: began.Add(since).Truncate(time.Second), Reason: reason, URL: "http://server/image.iso", Device: "/dev/dm-0", Size: 100, Present: present, Cached: 9}
 		}
+		complete := at(Complete, 8*time.Second, "", 7)
+		complete.Cached = 0
 		for i, tt := range []struct {
 			do      func()
 			pause   time.Duration
@@ -45,23 +48,26 @@ func TestStatus(t *testing.T) {
 			{func() { s.change("another") }, time.Second, 5, false, time.Minute, at(Changed, 7*time.Second, "another", 5)},
 			{func() { s.change("") }, time.Second, 5, true, healthy, at(Lazy, 8*time.Second, "", 5)},
 			{func() { s.comeTo(Mismatched, "wrong") }, 0, 6, false, time.Minute, at(Mismatched, 8*time.Second, "wrong", 6)},
-			{func() { s.comeTo(Complete, "") }, 0, 7, false, healthy, at(Complete, 8*time.Second, "", 7)},
+			{func() { s.comeTo(Complete, "") }, 0, 7, false, healthy, complete},
 		} {
 			time.Sleep(tt.pause)
 			if tt.do != nil {
 				tt.do()
 			}
-			s.update(stream.Stats{Size: 100, Present: tt.present}, tt.lazy, tt.trouble, "silence")
+			s.update(stream.Stats{Size: 100, Present: tt.present, Cached: 9}, tt.lazy, tt.trouble, "silence")
 			if diff := cmp.Diff(tt.want, file()); diff != "" {
 				t.Errorf("no. %d: the file differs (-want +got):\n%s", i, diff)
 			}
+		}
+		if text := read(t, s.path); strings.Contains(text, "cached") {
+			t.Errorf("the file says what is cached by nobody: %s", text)
 		}
 		before, err := os.Stat(s.path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		s.update(stream.Stats{Size: 100, Present: 7}, false, healthy, "")
+		s.update(stream.Stats{Size: 100, Present: 7, Cached: 9}, false, healthy, "")
 		if after, err := os.Stat(s.path); err != nil || !os.SameFile(before, after) {
 			t.Errorf("the file was written though nothing changed: %v", err)
 		}

@@ -55,6 +55,9 @@ func (d *daemon) watch(ctx context.Context) {
 			last = now
 		}
 		d.status.update(now, d.place == nil, trouble, cause)
+		if d.ending.step(store); d.ending.asked.IsZero() {
+			d.before.step(store)
+		}
 	}
 }
 
@@ -88,9 +91,6 @@ func causes(e fetch.Retrying) error {
 // happened is told what happens to the image.
 func (d *daemon) happened(e stream.Event) {
 	switch e := e.(type) {
-	case stream.Changed:
-		d.another(e.Cause)
-		return
 	case stream.Wrong:
 		if d.often.pass(e) {
 			d.quiet(e.String())
@@ -114,7 +114,7 @@ func (d *daemon) another(cause error) {
 	if cause == nil {
 		d.status.change("")
 		if d.often.pass(fileBack{}) {
-			d.loud("there is a file of the right size again: the live system goes on, and what is wrong in the file is not used")
+			d.loud("the old file is back, as far as its size and the server tell: the live system goes on")
 		}
 		return
 	}
@@ -122,12 +122,9 @@ func (d *daemon) another(cause error) {
 	if errors.As(cause, &changed) {
 		cause = changed
 	}
-	todo := "restart this machine"
-	if d.source.open != nil {
-		todo = "put the old file back, and it goes on, or " + todo
-	}
 	text := fmt.Sprintf("%v is not the file of %d bytes any more that this machine was started from (%v): nothing more is read of it, and what the live "+
-		"system has not read yet it waits for; %s, and publish new images under new names", d.url, d.size, cause, todo)
+		"system has not read yet it waits for; put the old file back as it was, and it goes on, or restart this machine, and publish new images under "+
+		"new names", d.url, d.size, cause)
 	d.status.change(text)
 	if d.often.pass(fileChanged{}) {
 		d.loud(text)
