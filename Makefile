@@ -57,7 +57,7 @@ lint:
 	go run $(STATICCHECK) ./...
 
 bench: packages-test
-	go test -run '^$$' -bench . -timeout 90m ./pkg/... ./initramfs/... ./integration
+	go test -run '^$$' -bench . -timeout 180m ./pkg/... ./initramfs/... ./integration
 
 # Each fuzz test for a short while.
 fuzz:
