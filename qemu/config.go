@@ -185,13 +185,13 @@ func (c Config) fns(ctx context.Context) ([]vmtest.Fn, error) {
 		vmtest.WithQEMUArgs(c.diskArgs(p)...),
 		vmtest.WithQEMUArgs(c.Extra...),
 	}
-	if len(c.Append) > 0 {
-		fns = append(fns, vmtest.WithAppendKernel(c.Append...))
+	if words := c.Append; len(words) > 0 {
 		if accel == TCG && p.arch == vmtest.ArchAMD64 {
 			// On a busy host the translator does not always get to the ticks of the timer by which the kernel sees whether its interrupt works: it
-			// panics then ("IO-APIC + timer doesn't work"). Under KVM it does not try.
-			fns = append(fns, vmtest.WithAppendKernel("no_timer_check"))
+			// panics then ("IO-APIC + timer doesn't work"). Under KVM it does not try. What stands behind "--" is init's.
+			words = append([]string{"no_timer_check"}, words...)
 		}
+		fns = append(fns, vmtest.WithAppendKernel(words...))
 	}
 	if c.NoReboot {
 		fns = append(fns, vmtest.WithQEMUArgs("-no-reboot"))

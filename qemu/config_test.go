@@ -26,7 +26,7 @@ func TestCommand(t *testing.T) {
 		},
 		{
 			"kernel of a translator", Config{Accel: TCG, Kernel: "k", Append: []string{"a"}},
-			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1 -serial mon:stdio -kernel k -append a no_timer_check",
+			"-nographic -nodefaults -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max -m 1024 -smp 1 -serial mon:stdio -kernel k -append no_timer_check a",
 		},
 		{
 			"disks", Config{Accel: TCG, Disks: []Disk{{File: "a,b"}, {File: "v", Bus: Virtio, ReadOnly: true}, {File: "n", Bus: NVMe}, {File: "s", Bus: SCSI}, {File: "t", Bus: SCSI}, {File: "u", Bus: USB}}, CDROM: "cd"},
