@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,12 +162,22 @@ func TestStreamedKIWIChanged(t *testing.T) {
 	k.does(works) // so that all that this needs is there
 	k.publish(k.path, siteFile{zeros{}, k.size, `"another"`})
 	k.does(`until dmesg | grep 'liveboot: stream: .*is not the file of .* bytes any more'; do sleep 1; done`)
+	var inside atomic.Pointer[string]
+	k.alter(func(path string, _ http.ResponseWriter, r *http.Request) bool {
+		if wanted := r.Header.Get("Range"); path == k.path && !strings.HasPrefix(wanted, "bytes=0-") {
+			inside.Store(&wanted)
+		}
+		return false
+	})
 	sent := k.bytes(k.path)
 	wait(t, 30*time.Second)
 	k.does(works)
 	// It is looked at every fifteen seconds, and its beginning comes then.
 	if now := k.bytes(k.path); now-sent > 20*64<<10 {
 		t.Errorf("%d bytes were sent after the change of the file was seen, want nothing but a look now and then", now-sent)
+	}
+	if wanted := inside.Load(); wanted != nil {
+		t.Errorf("%s was asked for after the change of the file was seen, want nothing but its beginning", *wanted)
 	}
 }
 
@@ -235,8 +247,8 @@ func TestStreamedKIWIHuge(t *testing.T) {
 		}
 		later := 100 * (after - wantAfter).Seconds() / wantAfter.Seconds()
 		t.Logf("up %.1f %% later than with the small image", later)
-		// Of two machines one may be a sixth behind by chance, where the host has no two processors for them.
-		if later > 25 {
+		// The bytes tell; of two machines on a host that has no two processors for them one may be a good deal behind by chance.
+		if later > 100 {
 			t.Errorf("with an image of %d GiB the system is up after %v, and after %v with the small one beside it", gib, after, wantAfter)
 		}
 		beside.ends()

@@ -72,12 +72,7 @@ func run() error {
 	hashes := alg.Chooser{Proc: os.DirFS("/"), Load: func() error { return guest.LoadModule(alg.Module, "") }, Report: func(format string, args ...any) {
 		fmt.Printf("fetchguest: "+format+"\n", args...)
 	}}
-	hash := func(algorithm string) hash.Hash {
-		if h := hashes.Choose(algorithm, sha256.New()); h != nil {
-			return h
-		}
-		return nil
-	}
+	hash := func(algorithm string) hash.Hash { return hashes.Choose(algorithm, sha256.New()) }
 	ways := []way{
 		{"curl-dd", func() error { return guest.LoadModule("brd", "rd_nr=1 rd_size=2097152") }, func() error { return curl(o["url"]) }},
 		{"plain", nil, func() error { return ours(o["url"], fetch.Digest{}, nil) }},

@@ -175,10 +175,7 @@ func (b *run) hash(algorithm string) hash.Hash {
 	if ours == nil {
 		return nil
 	}
-	if h := b.hashes.Choose(algorithm, ours()); h != nil {
-		return h
-	}
-	return nil
+	return b.hashes.Choose(algorithm, ours())
 }
 
 // decompressShare of the memory that is available may be taken for blocks that are unpacked side by side.

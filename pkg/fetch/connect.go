@@ -203,7 +203,14 @@ func (d *download) discard(c *connection, n int64) error {
 			return err
 		}
 	}
-	if recognise && string(again.Sum(nil)) != string(d.digest.sum()) {
+	if !recognise {
+		return nil
+	}
+	begun := d.digest.sum()
+	if err := d.digest.failure(); err != nil {
+		return &ChangedError{fmt.Sprintf("nothing tells whether the file on the server is still the same: %v", err)}
+	}
+	if string(again.Sum(nil)) != string(begun) {
 		return &ChangedError{"the file on the server has changed: its beginning is another one"}
 	}
 	return nil

@@ -52,12 +52,12 @@ type Options struct {
 
 // A File is a resource of a server.
 type File struct {
-	target  *url.URL
-	options Options
-	trust   func() (*x509.CertPool, error)
-	found   atomic.Pointer[url.URL] // where redirects led its sessions; nil if they lead nowhere
-	doubt   atomic.Bool             // something went wrong there
-	plain   atomic.Bool             // If-Range does not work, and plain ranges do
+	target     *url.URL
+	options    Options
+	trust      func() (*x509.CertPool, error)
+	found      atomic.Pointer[url.URL] // where redirects led its sessions; nil if they lead nowhere
+	doubt      atomic.Bool             // something went wrong there
+	uncompared atomic.Bool             // If-Range does not work, and plain ranges do
 }
 
 // New returns the resource at target. Nothing is asked yet.
@@ -82,17 +82,17 @@ func (f *File) Open(ctx context.Context, p wire.Position) (*wire.Body, error) {
 // whose validator that is, or whose proxy does, cannot compare it: it is asked without, and the validator of its answer tells what the comparison
 // would have told.
 func (f *File) open(ctx context.Context, client *http.Client, p wire.Position, at *url.URL) (*wire.Body, error) {
-	plain := p
-	plain.Validator = wire.Validator{}
-	if f.plain.Load() {
-		return f.ask(ctx, client, plain, at)
+	bare := p
+	bare.Validator = wire.Validator{}
+	if f.uncompared.Load() {
+		return f.ask(ctx, client, bare, at)
 	}
 	body, err := f.ask(ctx, client, p, at)
 	if err != nil || !p.Part() || body.End > 0 || !p.Validator.Same(body.Validator) {
 		return body, err
 	}
 	_ = body.Close() // it is not what was asked for
-	if body, err = f.ask(ctx, client, plain, at); err != nil {
+	if body, err = f.ask(ctx, client, bare, at); err != nil {
 		return nil, err
 	}
 	part := body.End > 0
@@ -100,7 +100,7 @@ func (f *File) open(ctx context.Context, client *http.Client, p wire.Position, a
 		_ = body.Close() // nothing would tell what it is of
 		return nil, &wire.RangeError{Offset: p.Offset, Answer: "the whole file, and without If-Range a part with no validator"}
 	}
-	f.plain.Store(part)
+	f.uncompared.Store(part)
 	return body, nil
 }
 

@@ -1,6 +1,6 @@
 // Package alg computes digests by the kernel, through its user space interface to cryptography (AF_ALG;
-// https://docs.kernel.org/crypto/userspace-if.html). That is the faster way where the processor has no instructions for them: the kernel's
-// code is C's, Go's is then what the compiler makes of Go, which QEMU's translator, for one, runs half as fast.
+// https://docs.kernel.org/crypto/userspace-if.html). Where the processor has no instructions for them that may be the faster way: QEMU's
+// translator, for one, runs the kernel's code twice as fast as Go's.
 package alg
 
 import (

@@ -24,8 +24,8 @@ type Chooser struct {
 }
 
 // Choose returns an empty hash of the kernel's where that is faster than Go's, which is ours; nil otherwise, and where one that it returned
-// before has failed since. The kernel is not asked where the processor has instructions for the algorithm.
-func (c *Chooser) Choose(name string, ours hash.Hash) *Hash {
+// before has failed since. The kernel is not asked where the processor has instructions for SHA-256.
+func (c *Chooser) Choose(name string, ours hash.Hash) hash.Hash {
 	before, known := c.chosen[name]
 	switch {
 	case known && (before == nil || before.Err() != nil), instructions(c.Proc):

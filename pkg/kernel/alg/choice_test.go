@@ -77,16 +77,16 @@ func TestChooseKernel(t *testing.T) {
 		Proc: without(), Load: func() error { return nil },
 		Report: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) },
 	}
-	if h := c.Choose("sha256", sha256.New()); h != nil { // the kernel of a machine with instructions may be no faster
+	if h, ok := c.Choose("sha256", sha256.New()).(*Hash); ok { // the kernel of a machine with instructions may be no faster
 		h.Close()
 	}
 	if len(said) != 1 || !strings.HasPrefix(said[0], "sha256 is computed by ") {
 		t.Errorf("said %q, want what is used", said)
 	}
 	crawling := slow{sha512.New(), 100 * time.Millisecond, nil}
-	first := c.Choose("sha512", crawling)
-	second := c.Choose("sha512", crawling)
-	if first == nil || second == nil || first == second {
+	first, isFirst := c.Choose("sha512", crawling).(*Hash)
+	second, isSecond := c.Choose("sha512", crawling).(*Hash)
+	if !isFirst || !isSecond || first == second {
 		t.Fatalf("Choose() = %v and %v, want two of the kernel's", first, second)
 	}
 	defer first.Close()
