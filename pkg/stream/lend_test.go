@@ -12,7 +12,8 @@ import (
 // What is in memory is lent, as it is and for as long as it is used, and nothing else.
 func TestLend(t *testing.T) {
 	image := pattern(40*testChunk + 100)
-	s, ctx, _ := start(t, Config{Size: int64(len(image)), Memory: 1, Connections: 1}, &server{image: image}, nil)
+	// What is fetched ahead would push out what was read.
+	s, ctx, _ := start(t, Config{Size: int64(len(image)), Memory: 1, Connections: 1, Ahead: -1}, &server{image: image}, nil)
 	read(t, ctx, s, image, testChunk, 2*testChunk)
 	read(t, ctx, s, image, 40*testChunk, 100)
 	for range 2 { // there is no other place

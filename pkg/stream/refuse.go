@@ -5,8 +5,8 @@ import "time"
 // A Want is how those fare who read what is not there.
 type Want struct {
 	// Since is when the first of those who wait without a break began to; zero if nobody waits. Served is when a chunk came last that somebody
-	// waited for; zero for never.
-	Since, Served time.Time
+	// waited for, and Refused when a read failed last because it was refused; zero for never.
+	Since, Served, Refused time.Time
 }
 
 // wants is what is known of those who wait.
@@ -57,7 +57,7 @@ func (s *Store) waitsNoMore() {
 	}
 }
 
-// refusal returns why a read fails that was refused; nil for one that goes on waiting.
+// refusal returns why a read fails that was refused, and takes note of it; nil for one that goes on waiting.
 func (s *Store) refusal() error {
 	s.mutex.Lock()
 	why := s.wants.why
@@ -65,5 +65,11 @@ func (s *Store) refusal() error {
 	if why == nil {
 		return nil
 	}
-	return why()
+	err := why()
+	if err != nil {
+		s.mutex.Lock()
+		s.wants.Refused = time.Now()
+		s.mutex.Unlock()
+	}
+	return err
 }

@@ -44,6 +44,7 @@ func TestRefuse(t *testing.T) {
 
 			over := errors.New("over")
 			s.Refuse(func() error { return over })
+			refused := time.Now()
 			s.Refuse(func() error { return over })
 			if err := <-waiting; err != over {
 				t.Errorf("a read that waited ends with %v, want %v", err, over)
@@ -51,14 +52,21 @@ func TestRefuse(t *testing.T) {
 			if err := s.ReadAt(ctx, make([]byte, 1), 2*testChunk); err != over {
 				t.Errorf("a read that begins ends with %v, want %v", err, over)
 			}
+			if got := s.Want().Refused; !got.Equal(refused) {
+				t.Errorf("a read was refused last at %v, want %v", got, refused)
+			}
 			read(t, ctx, s, image, 0, testChunk)
 			if got := heard.kinds(); len(got) != 1 || got[0] != "stream.Waiting" {
 				t.Errorf("reported %q, want that somebody waits, and not that it goes on", got)
 			}
 
+			time.Sleep(time.Second)
 			s.Refuse(func() error { return nil })
 			go ask()
 			time.Sleep(time.Minute)
+			if got := s.Want().Refused; !got.Equal(refused) {
+				t.Errorf("with a read that was spared, one was refused last at %v, want %v", got, refused)
+			}
 			s.Refuse(nil)
 			go ask()
 			time.Sleep(time.Minute)

@@ -133,8 +133,8 @@ func newDaemon(job Job, hooks Hooks, t *teller) *daemon {
 	nodes := &nodes{folder: filepath.Join("/", nodesPath), proc: "/proc"}
 	d.ending = &ending{look: nodes.look, isLast: nodes.isLast, say: d.loud, panics: d.rebootOnPanic}
 	d.before = &provision{
-		runs: nodes.seen, read: func() { readLast("/proc", provisionLimit) }, once: job.Device != "",
-		done: func() { d.quiet("what systemd needs to end the machine has come") },
+		runs: nodes.seen, say: d.quiet, once: job.Device != "",
+		read: func() error { _, err := readLast("/proc", provisionLimit); return err },
 	}
 	d.ending.end = machine{say: d.loud, flush: flushAll, power: d.power, kexec: kexec.Execute}.end
 	return d

@@ -12,9 +12,11 @@ const (
 	// lastWait is for how long, once the machine is to end, nothing may come of what is waited for. It is longer than stall: a connection that
 	// is dead was given up by then, and a new one tried.
 	lastWait = 30 * time.Second
-	// lastResort is how long systemd may take from the first I/O error to the end: twice its usual limit for a unit (DefaultTimeoutStopSec=, 90
-	// s), which a unit may take after SIGTERM and once more after SIGKILL.
+	// lastResort is how long systemd may take from the last I/O error to the end, and once more when it has stopped everything: twice its usual
+	// limit for a unit (DefaultTimeoutStopSec=, 90 s), which a unit may take after SIGTERM and once more after SIGKILL.
 	lastResort = 3 * time.Minute
+	// refusalLimit is how long reads may fail before all is stopped: what tries again and again would put lastResort off for ever.
+	refusalLimit = 15 * time.Minute
 )
 
 // errEnding is why a part of the image is not waited for any more.
@@ -73,8 +75,14 @@ func (e *ending) step(store reading) {
 	switch {
 	case stuck && last:
 		e.finish(v, fmt.Sprintf("systemd has stopped everything, and has waited %v in vain for a part of the image that it needs itself", lastWait))
-	case (e.refusing || last) && !e.failed.IsZero() && time.Since(e.failed) >= lastResort:
-		e.finish(v, fmt.Sprintf("it has not ended %v after reads of its image began to fail", lastResort))
+	case last && !e.failed.IsZero():
+		if time.Since(e.stopped) >= lastResort {
+			e.finish(v, fmt.Sprintf("reads of its image have failed, and it has not ended %v after systemd has stopped everything", lastResort))
+		}
+	case e.refusing && time.Since(latest(e.failed, want.Refused)) >= lastResort:
+		e.finish(v, fmt.Sprintf("it has not ended %v after the last read of its image that failed", lastResort))
+	case e.refusing && time.Since(e.failed) >= refusalLimit:
+		e.finish(v, fmt.Sprintf("it has not ended, and reads of its image have failed for %v", refusalLimit))
 	case stuck && !e.refusing:
 		e.refuse(store, v)
 	}
@@ -94,7 +102,8 @@ func latest(all ...time.Time) (last time.Time) {
 func (e *ending) refuse(store reading, v verb) {
 	e.failed, e.refusing = time.Now(), true
 	e.say(fmt.Sprintf("the machine is to end (%s), and nothing has come for %v of what is waited for: reads of parts of the image that are not "+
-		"there fail from now on; if the machine has not ended by itself in %v, it is ended", v, lastWait, lastResort))
+		"there fail from now on; if the machine has not ended by itself %v after the last that fails, or in %v, it is ended",
+		v, lastWait, lastResort, refusalLimit))
 	e.panics()
 	store.Refuse(func() error {
 		if e.isLast() {

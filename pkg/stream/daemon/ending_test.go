@@ -24,6 +24,9 @@ type story struct {
 	last bool
 	want stream.Want
 	why  func() error
+	// for how long the line has not worked, and how what is needed for the end fails to be read
+	trouble time.Duration
+	fails   error
 
 	steps func()
 
@@ -175,7 +178,46 @@ func TestEnding(t *testing.T) {
 			s.comes()
 			s.last = true
 			s.pass(24 * time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of", "3m31s machine ended", "3m31s end reboot"}},
+		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of", "3m33s machine ended", "3m33s end reboot"}},
+		{"the server comes back, and then all is stopped", func(s *story) {
+			s.verb = toReboot
+			s.reads()
+			s.pass(lastWait + 2*time.Second)
+			s.comes()
+			s.pass(4 * time.Minute)
+			s.last = true
+			s.pass(lastResort)
+		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of"}},
+		{"all is stopped late, while reads fail", func(s *story) {
+			s.verb = toReboot
+			s.reads()
+			s.pass(lastWait + time.Second)
+			s.want.Since = time.Time{}
+			s.pass(lastResort - tick)
+			s.last = true
+			s.pass(time.Hour)
+		}, []string{"31s machine to", "31s panics", "31s refuse", "6m31s machine ended", "6m31s end reboot"}},
+		{"one read after the other fails", func(s *story) {
+			s.verb = toReboot
+			s.reads()
+			s.pass(lastWait + time.Second)
+			s.want.Since = time.Time{}
+			for range 3 {
+				s.pass(2 * time.Minute)
+				s.want.Refused = time.Now()
+			}
+			s.pass(time.Hour)
+		}, []string{"31s machine to", "31s panics", "31s refuse", "9m31s machine ended", "9m31s end reboot"}},
+		{"one read after the other fails for ever", func(s *story) {
+			s.verb = toReboot
+			s.reads()
+			s.pass(lastWait + time.Second)
+			s.want.Since = time.Time{}
+			for range 100 {
+				s.want.Refused = time.Now()
+				s.pass(time.Minute)
+			}
+		}, []string{"31s machine to", "31s panics", "31s refuse", "15m31s machine ended", "15m31s end reboot"}},
 		{"it is not ended after all", func(s *story) {
 			s.verb = toReboot
 			s.reads()

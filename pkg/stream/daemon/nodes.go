@@ -17,12 +17,20 @@ type nodes struct {
 
 	mutex sync.Mutex
 	held  map[verb]*node // that were seen
+	told  verb           // how the machine is to end, as they told last
 }
 
 // A node is open to be written to, which tells whether process 1 has it open, too. Nothing is ever written.
 type node struct {
 	fd            int
 	device, inode uint64
+}
+
+// abandoned tells whether nobody reads it. systemd keeps its nodes open when it is reloaded or executes itself anew.
+func (n *node) abandoned() bool {
+	poll := []unix.PollFd{{Fd: int32(n.fd)}}
+	_, err := unix.Poll(poll, 0)
+	return err == nil && poll[0].Revents&unix.POLLERR != 0
 }
 
 // look returns how the machine is to end, empty for not at all, and whether process 1 has nothing left to stop: it has closed all FIFOs, and
@@ -37,16 +45,18 @@ func (n *nodes) look() (v verb, last bool) {
 			gone++
 		}
 	}
-	if gone == len(n.held) { // none was seen, or somebody has removed the folder
-		v = ""
+	if gone > 0 && gone == len(n.held) { // somebody has removed the folder, and process 1 has closed all: that tells nothing new
+		v = n.told
 	}
+	n.told = v
 	if last = n.abandoned(); last && v == "" {
 		v = n.forced()
 	}
 	return v, last
 }
 
-// isGone tells whether a node was there, and is not any more. One that was not there before it opens.
+// isGone tells whether a node was there, and process 1 has removed it: systemd closes it first. One that is still open was removed by
+// somebody else, a container for example that has /run of the host. One that was not there before it opens.
 func (n *nodes) isGone(v verb) bool {
 	path := filepath.Join(n.folder, string(v))
 	held := n.held[v]
@@ -54,7 +64,7 @@ func (n *nodes) isGone(v verb) bool {
 	err := unix.Lstat(path, &stat)
 	switch {
 	case err != nil:
-		return held != nil && err == unix.ENOENT
+		return err == unix.ENOENT && held != nil && held.abandoned()
 	case held != nil && held.device == stat.Dev && held.inode == stat.Ino, stat.Mode&unix.S_IFMT != unix.S_IFIFO:
 		return false
 	}
@@ -90,8 +100,7 @@ func (n *nodes) isLast() bool {
 // abandoned tells whether nodes were seen, and nobody reads any of them.
 func (n *nodes) abandoned() bool {
 	for _, held := range n.held {
-		poll := []unix.PollFd{{Fd: int32(held.fd)}}
-		if _, err := unix.Poll(poll, 0); err != nil || poll[0].Revents&unix.POLLERR == 0 {
+		if !held.abandoned() {
 			return false
 		}
 	}

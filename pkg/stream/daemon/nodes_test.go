@@ -126,6 +126,33 @@ func TestNodes(t *testing.T) {
 			s.n.look()
 			s.remove(verbs()...)
 		}, "", false},
+		{"somebody removes one", func(s *systemd) {
+			s.listen(verbs()...)
+			s.n.look()
+			s.remove(toPowerOff)
+		}, "", false},
+		{"somebody removes the folder, and then it is to end", func(s *systemd) {
+			s.listen(verbs()...)
+			s.n.look()
+			s.remove(verbs()...)
+			s.n.look()
+			s.close(toReboot)
+		}, toReboot, false},
+		{"somebody removes the folder, then it is to end, and then all is stopped", func(s *systemd) {
+			s.listen(verbs()...)
+			s.n.look()
+			s.remove(verbs()...)
+			s.close(toKexec)
+			s.n.look()
+			s.close(verbs()[:3]...)
+		}, toKexec, true},
+		{"somebody removes the folder, and then all is stopped", func(s *systemd) {
+			s.listen(verbs()...)
+			s.n.look()
+			s.remove(verbs()...)
+			s.close(verbs()...)
+			s.process1(shutdown+"halt\x00", "1 (systemd-shutdow) S 0")
+		}, toHalt, true},
 		{"no FIFO", func(s *systemd) {
 			if err := replaceFile(s.path(toReboot), nil); err != nil {
 				s.t.Fatal(err)
@@ -172,7 +199,7 @@ func TestUnits(t *testing.T) {
 	}
 	got, err := os.ReadFile(filepath.Join(root, "run/systemd/system.control/liveboot-poweroff.socket"))
 	const want = `[Unit]
-Description=poweroff, for the stream
+Description=Notice of poweroff, for the image that streams
 DefaultDependencies=no
 IgnoreOnIsolate=yes
 RefuseManualStop=yes

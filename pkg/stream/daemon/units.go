@@ -60,7 +60,7 @@ func layUnits(root string) error {
 // socketUnit is that of a verb, with its targets, and the path of the FIFO. Without DefaultDependencies= nothing is waited for before it is
 // stopped, with IgnoreOnIsolate= "systemctl isolate" leaves it alone.
 const socketUnit = `[Unit]
-Description=%s, for the stream
+Description=Notice of %s, for the image that streams
 DefaultDependencies=no
 IgnoreOnIsolate=yes
 RefuseManualStop=yes

@@ -56,7 +56,7 @@ func (d *daemon) watch(ctx context.Context) {
 		}
 		d.status.update(now, d.place == nil, trouble, cause)
 		if d.ending.step(store); d.ending.asked.IsZero() {
-			d.before.step(store)
+			d.before.step(store, trouble)
 		}
 	}
 }
