@@ -166,3 +166,17 @@ func read(t testing.TB, ctx context.Context, s *Store, image []byte, offset, len
 		t.Errorf("ReadAt(%d, %d) gave other bytes than those of the image", offset, length)
 	}
 }
+
+// readToRest reads, and waits until the chunks are not used any more: who reads is told that one has come while it is still on its way to its
+// place, or to rest.
+func readToRest(t testing.TB, ctx context.Context, s *Store, image []byte, offset, length int) {
+	t.Helper()
+	read(t, ctx, s, image, offset, length)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for i := int64(offset) / s.config.ChunkSize; i*s.config.ChunkSize < int64(offset+length); i++ {
+		for s.known[i] != nil && s.known[i].pins > 0 {
+			s.space.Wait()
+		}
+	}
+}

@@ -12,10 +12,9 @@ import (
 // What is in memory is lent, as it is and for as long as it is used, and nothing else.
 func TestLend(t *testing.T) {
 	image := pattern(40*testChunk + 100)
-	// What is fetched ahead would push out what was read.
-	s, ctx, _ := start(t, Config{Size: int64(len(image)), Memory: 1, Connections: 1, Ahead: -1}, &server{image: image}, nil)
-	read(t, ctx, s, image, testChunk, 2*testChunk)
-	read(t, ctx, s, image, 40*testChunk, 100)
+	s, ctx, _ := start(t, Config{Size: int64(len(image)), Memory: 1, Connections: 1}, &server{image: image}, nil)
+	readToRest(t, ctx, s, image, testChunk, 2*testChunk)
+	readToRest(t, ctx, s, image, 40*testChunk, 100)
 	for range 2 { // there is no other place
 		if _, release := s.Lend(testChunk, testChunk); release == nil {
 			t.Fatal("Lend() of what was read = nil")
@@ -49,15 +48,15 @@ func TestLend(t *testing.T) {
 		want := append(slices.Clone(image[tt.offset:min(tt.offset+tt.length, int64(len(image)))]), make([]byte, tt.length)...)[:tt.length]
 		for i := range 20 { // more than fits into memory
 			if i != 1 && i != 2 {
-				read(t, ctx, s, image, i*testChunk, 10)
+				readToRest(t, ctx, s, image, i*testChunk, 10)
 			}
 		}
 		if !bytes.Equal(slices.Concat(parts...), want) {
 			t.Errorf("%s: what was lent is not the image", tt.name)
 		}
 		release()
-		read(t, ctx, s, image, testChunk, 2*testChunk)
-		read(t, ctx, s, image, 40*testChunk, 100)
+		readToRest(t, ctx, s, image, testChunk, 2*testChunk)
+		readToRest(t, ctx, s, image, 40*testChunk, 100)
 	}
 }
 

@@ -20,13 +20,14 @@ func TestTakenMemory(t *testing.T) {
 		source := &server{image: image}
 		s, ctx, stop := start(t, Config{Size: int64(len(image)), ChunkSize: size, Ahead: -1, Memory: 20 * size}, source, nil)
 		for chunk := range 4 {
-			read(t, ctx, s, image, chunk*size, size)
+			readToRest(t, ctx, s, image, chunk*size, size)
 		}
 		source.asked()
 		s.mutex.Lock()
 		for chunk := range int64(4) {
 			k := s.known[chunk]
 			if k == nil || !k.yielded {
+				s.mutex.Unlock()
 				t.Fatalf("chunk %d is %+v, want one that the kernel may take", chunk, k)
 			}
 			if chunk > 0 {
