@@ -79,7 +79,7 @@ func newCommandSet(initPackage string, more []string) (commandSet, error) {
 }
 
 // buildCommands compiles the busybox and returns it with its links: bbin/bb,
-// bbin/<command>, init, bin/sh, sbin/modprobe; and the program for the end of
+// bbin/<command>, init, bin/sh; and the program for the end of
 // the live system.
 func buildCommands(ctx context.Context, source string, a arch, tools toolchain, c commandSet) (*archive, error) {
 	temp, err := os.MkdirTemp("", "liveboot-busybox-")
@@ -98,7 +98,6 @@ func buildCommands(ctx context.Context, source string, a arch, tools toolchain, 
 		uimage.WithCommands(nil, busybox{ctx: ctx, goEnv: a.goEnv, flags: busyboxFlags()}, c.packages...),
 		uimage.WithInit(path.Base(c.init)),
 		uimage.WithShell(path.Base(shellPackage)),
-		withModprobe(c),
 		uimage.WithOutput(out),
 	)
 	if err != nil {
@@ -115,15 +114,6 @@ func buildCommands(ctx context.Context, source string, a arch, tools toolchain, 
 		return nil, err
 	}
 	return commands, commands.addShutdown(ctx, source, temp, a, tools)
-}
-
-// withModprobe puts modprobe where the kernel calls it (CONFIG_MODPROBE_PATH).
-func withModprobe(c commandSet) uimage.Modifier {
-	const name = "modprobe"
-	if !slices.ContainsFunc(c.packages, func(p string) bool { return path.Base(p) == name }) {
-		return nil
-	}
-	return uimage.WithSymlink("sbin/modprobe", name)
 }
 
 // loaded copies an archive whose contents are still read from files that

@@ -206,7 +206,7 @@ func prepare(ctx context.Context, c Config) (_ *builder, err error) {
 		return nil, err
 	}
 	if strings.HasPrefix(b.compressor.identity, "Go zstd") {
-		b.report("no zstd program here (Debian's package zstd): the initrd gets 16 %% larger than it must be")
+		b.report("no zstd program here (Debian's package zstd): the initrd gets 8 %% larger than it must be")
 	}
 	if b.date, err = b.imageDate(); err != nil {
 		return nil, err

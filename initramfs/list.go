@@ -27,7 +27,7 @@ func list(ctx context.Context, c Config) (m *Manifest, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.kernel.close()) }()
-	if _, err := b.modules(ctx); err != nil {
+	if _, err := b.moduleArchive(nil); err != nil {
 		return nil, err
 	}
 	if _, err := b.firmware(ctx); err != nil {

@@ -16,9 +16,10 @@ type Manifest struct {
 	Kernel      string      `json:"kernel"`  // release, as uname -r says
 	Date        time.Time   `json:"date,omitzero"`
 	Compression Compression `json:"compression"`
-	Reason      string      `json:"reason"`     // for the compression
-	Compressor  string      `json:"compressor"` // program, version, settings
-	Init        string      `json:"init"`       // Go package of process 1
+	Reason      string      `json:"reason"`               // for the compression
+	Compressor  string      `json:"compressor"`           // program, version, settings
+	ModulePack  string      `json:"modulePack,omitempty"` // the same for large modules, each by itself
+	Init        string      `json:"init"`                 // Go package of process 1
 	Commands    []string    `json:"commands"`
 	Segments    []Segment   `json:"segments"`
 	Modules     []Module    `json:"modules"`

@@ -96,13 +96,13 @@ func (s *moduleSet) require(need []requirement) error {
 	return nil
 }
 
-// modulesSegment makes lib/modules/<release> for the image, the modules
-// themselves decompressed: the whole is compressed better without that. It
-// also returns which firmware they name.
-func modulesSegment(fsys fs.FS, release string, s *moduleSet) (*archive, []Module, firmwareNames, error) {
-	a := newArchive()
-	root := path.Join("lib/modules", release)
-	var list []Module
+// modulesSegment makes lib/modules/<release> for the image: small modules and
+// those that nearly every machine loads decompressed, since the whole is
+// compressed better without that; all others each by itself, by pack. It also
+// returns which firmware they name. Without pack the archive is none, and the
+// rest is as it would be.
+func modulesSegment(fsys fs.FS, release string, s *moduleSet, pack func(map[string][]byte) (map[string][]byte, error)) (*archive, []Module, firmwareNames, error) {
+	content := map[string][]byte{}
 	wanted := firmwareNames{}
 	for _, name := range s.Sorted() {
 		b, err := kernelmodules.ReadModule(fsys, s.Index.Paths[name])
@@ -112,33 +112,64 @@ func modulesSegment(fsys fs.FS, release string, s *moduleSet) (*archive, []Modul
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		list = append(list, Module{Name: name, Path: s.ImagePath(name), Bytes: int64(len(b)), Why: s.Why[name]})
+		content[name] = b
 		wanted.add(name, firmwareOf(b)...)
-		a.file(path.Join(root, s.ImagePath(name)), b, 0o644)
-	}
-	for name, content := range s.Files() {
-		a.file(path.Join(root, name), []byte(content), 0o644)
 	}
 	wanted.addBuiltin(s.Index.BuiltinInfo)
+	s.Suffix = map[string]string{}
+	large := map[string][]byte{}
+	for name := range packable(s, func(name string) int { return len(content[name]) }) {
+		large[name], s.Suffix[name] = content[name], packedSuffix
+	}
+	var list []Module
+	for _, name := range s.Sorted() {
+		list = append(list, Module{Name: name, Path: s.ImagePath(name), Bytes: int64(len(content[name])), Why: s.Why[name]})
+	}
+	if pack == nil {
+		return nil, list, wanted, nil
+	}
+	packed, err := pack(large)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	maps.Copy(content, packed)
+	a := newArchive()
+	root := path.Join("lib/modules", release)
+	for _, name := range s.Sorted() {
+		a.file(path.Join(root, s.ImagePath(name)), content[name], 0o644)
+	}
+	for name, index := range s.Files() {
+		a.file(path.Join(root, name), []byte(index), 0o644)
+	}
 	return a, list, wanted, nil
 }
 
 // modules is the segment with the kernel's modules.
-func (b *builder) modules(context.Context) (segment, error) {
+func (b *builder) modules(ctx context.Context) (segment, error) {
+	a, err := b.moduleArchive(func(plain map[string][]byte) (map[string][]byte, error) { return b.packModules(ctx, plain) })
+	if err != nil {
+		return segment{}, err
+	}
+	raw, err := a.bytes()
+	return segment{name: "modules", raw: raw}, err
+}
+
+// moduleArchive notes in the manifest which modules there are, and returns
+// what modulesSegment makes of them.
+func (b *builder) moduleArchive(pack func(map[string][]byte) (map[string][]byte, error)) (*archive, error) {
 	b.report("collecting the modules of kernel %s", b.kernel.release)
 	index, err := kernelmodules.ReadIndex(b.kernel.modules)
 	if err != nil {
-		return segment{}, fmt.Errorf("read %s: %w", b.kernel.from, err)
+		return nil, fmt.Errorf("read %s: %w", b.kernel.from, err)
 	}
 	set, err := selectModules(index, selection(b.arch), wishes{with: b.config.Drivers, without: b.config.NoDrivers}, requirements())
 	if err != nil {
-		return segment{}, fmt.Errorf("modules of kernel %s from %s: %w", b.kernel.release, b.kernel.from, err)
+		return nil, fmt.Errorf("modules of kernel %s from %s: %w", b.kernel.release, b.kernel.from, err)
 	}
-	a, list, wanted, err := modulesSegment(b.kernel.modules, b.kernel.release, set)
+	a, list, wanted, err := modulesSegment(b.kernel.modules, b.kernel.release, set, pack)
 	if err != nil {
-		return segment{}, fmt.Errorf("read %s: %w", b.kernel.from, err)
+		return nil, fmt.Errorf("read %s: %w", b.kernel.from, err)
 	}
 	b.manifest.Modules, b.wanted = list, wanted
-	raw, err := a.bytes()
-	return segment{name: "modules", raw: raw}, err
+	return a, nil
 }

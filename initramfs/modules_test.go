@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
@@ -100,6 +101,80 @@ func TestSelectionRules(t *testing.T) {
 	}
 }
 
+// stored packs modules as they are.
+func stored(plain map[string][]byte) (map[string][]byte, error) { return plain, nil }
+
+// TestModulesSegmentPacked: large modules are compressed by themselves, but for those that nearly every machine loads.
+func TestModulesSegmentPacked(t *testing.T) {
+	fsys := kernelmodulestest.Folder()
+	large := func(name string, size int) []byte { return append([]byte("\x7fELF"+name), make([]byte, size)...) }
+	fsys["modules.dep"] = kernelmodulestest.Text(
+		"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko",
+		"kernel/fs/jbd2/jbd2.ko:",
+		"kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/large.ko",
+		"kernel/drivers/net/phy/libphy.ko:",
+		"kernel/drivers/net/phy/large.ko:",
+		"kernel/drivers/net/phy/small.ko:",
+	)
+	paths := map[string]int{
+		"kernel/fs/ext4/ext4.ko": packedFrom, "kernel/fs/jbd2/jbd2.ko": packedFrom, // what no machine boots without
+		"kernel/drivers/net/ethernet/realtek/r8169.ko": packedFrom, "kernel/drivers/net/phy/large.ko": packedFrom,
+		"kernel/drivers/net/phy/libphy.ko": packedFrom, // among everyday
+		"kernel/drivers/net/phy/small.ko":  100,
+	}
+	for name, size := range paths {
+		fsys[name] = &fstest.MapFile{Data: large(name, size)}
+	}
+	x, err := kernelmodules.ReadIndex(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := selectModules(x, []rule{{pattern: "drivers/net/..."}, {pattern: "fs/..."}}, wishes{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var given []string
+	a, list, _, err := modulesSegment(fsys, "6.1.0", set, func(plain map[string][]byte) (map[string][]byte, error) {
+		given = slices.Sorted(maps.Keys(plain))
+		packed := map[string][]byte{}
+		for name := range plain {
+			packed[name] = []byte("packed " + name)
+		}
+		return packed, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"large", "r8169"}, given); diff != "" {
+		t.Errorf("packed (-want +got):\n%s", diff)
+	}
+	raw, err := a.bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := contents(t, raw)
+	const folder = "lib/modules/6.1.0/kernel/drivers/net/"
+	for name, want := range map[string]string{
+		"ethernet/realtek/r8169.ko.xz": "packed r8169",
+		"phy/large.ko.xz":              "packed large",
+		"phy/libphy.ko":                string(large("kernel/drivers/net/phy/libphy.ko", packedFrom)),
+		"phy/small.ko":                 string(large("kernel/drivers/net/phy/small.ko", 100)),
+	} {
+		if files[folder+name] != want {
+			t.Errorf("%s has %d bytes, want %d", name, len(files[folder+name]), len(want))
+		}
+	}
+	const dep = "kernel/drivers/net/ethernet/realtek/r8169.ko.xz: kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/large.ko.xz\n"
+	if got := files["lib/modules/6.1.0/modules.dep"]; !strings.Contains(got, dep) {
+		t.Errorf("modules.dep is\n%s\nwant in it\n%s", got, dep)
+	}
+	for _, m := range list {
+		if want := int64(len(fsys[strings.TrimSuffix(m.Path, packedSuffix)].Data)); m.Bytes != want {
+			t.Errorf("the list has %s with %d bytes, want %d, unpacked", m.Path, m.Bytes, want)
+		}
+	}
+}
+
 func TestModulesSegment(t *testing.T) {
 	fsys := kernelmodulestest.Folder()
 	x, err := kernelmodules.ReadIndex(fsys)
@@ -110,7 +185,7 @@ func TestModulesSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, list, _, err := modulesSegment(fsys, "6.1.0", set)
+	a, list, _, err := modulesSegment(fsys, "6.1.0", set, stored)
 	if err != nil {
 		t.Fatal(err)
 	}

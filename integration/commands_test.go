@@ -75,11 +75,13 @@ func rescueCommands(server string) []rescueCommand {
 		{"hwclock", "hwclock", `20\d\d`},
 		{"lsmod", "lsmod", `^virtio_net`},
 		{"modprobe", "modprobe brd && lsmod", `^brd`},
+		{"modprobe", "modprobe bonding && lsmod", `^bonding`}, // one that is compressed
 		{"rmmod", "rmmod brd", ""},
 		{"insmod", "insmod $(find /lib/modules -name brd.ko) && lsmod", `^brd`},
 		{"losetup", "modprobe loop && losetup /dev/loop0 /tmp/r/z", ""},
 		{"mount", "mount -t tmpfs tmpfs /tmp/r/d && cat /proc/self/mounts", `^tmpfs /tmp/r/d tmpfs`},
 		{"umount", "umount /tmp/r/d", ""},
+		{"mount", "mount -t vfat /dev/null /tmp/r/d; lsmod", `^vfat`}, // the kernel calls modprobe
 		{"grep", "grep -h PCI_ID /sys/bus/pci/devices/*/uevent", `1AF4`},
 		{"hostname", "hostname", `\S`},
 		{"ip", "ip addr", `10\.0\.2\.15`},

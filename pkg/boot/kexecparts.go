@@ -22,6 +22,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/alg"
 	"github.com/liveboot/liveboot/pkg/kernel/kexec"
 	"github.com/liveboot/liveboot/pkg/kernel/memory"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelimage"
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
@@ -178,7 +179,7 @@ func (b *run) nextInitramfs(ctx context.Context, image *pieces, next *another, t
 	}
 	kernel := next.kernel
 	archive, err := repack.Open(ctx, repack.Spec{
-		Root: b.Root, Omit: repack.Own(b.Release),
+		Root: b.Root, Omit: repack.Own(b.Release, module.InstalledProgram(b.Root)),
 		Trees: []repack.Tree{{At: "lib/modules/" + kernel.Info.Release, FS: taken.FS}, {FS: state}},
 	})
 	if err != nil {

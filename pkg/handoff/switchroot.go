@@ -34,7 +34,7 @@ func SwitchRoot(r Ready, args, environment []string, report func(Freed)) error {
 	}
 	endProcesses()
 	detachOthers(r.Root)
-	before, _ := memory.Read(os.DirFS("/")) // a figure for people
+	before := spare()
 	if err := moveMounts(mount.System{}, r.Root); err != nil {
 		return fmt.Errorf("switch root: %w", err)
 	}
@@ -43,8 +43,7 @@ func SwitchRoot(r Ready, args, environment []string, report func(Freed)) error {
 	}
 	// From here on there is no way back, and none is needed: what fails to be deleted only keeps its memory.
 	_ = removeTree(int(old.Fd()), ".")
-	after, _ := memory.Read(os.DirFS("/"))
-	report(Freed{before.Available, after.Available})
+	report(Freed{before, spare()})
 	if err := useConsole("/dev/console"); err != nil {
 		return fmt.Errorf("switch root: %w", err)
 	}
@@ -53,6 +52,12 @@ func SwitchRoot(r Ready, args, environment []string, report func(Freed)) error {
 		return fmt.Errorf("switch root: exec %s: %w", r.Init, err)
 	}
 	return nil
+}
+
+// spare is the memory that the machine has to spare, in bytes; a figure for people.
+func spare() int64 {
+	now, _ := memory.Read(os.DirFS("/"))
+	return now.Available + memory.Kept(os.DirFS("/")) // where the kernel puts what is given back, at first
 }
 
 // checkInitramfs makes sure that what is about to be deleted is an initramfs, and returns its root folder, opened.

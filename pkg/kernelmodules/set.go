@@ -13,6 +13,8 @@ type Set struct {
 	Why map[string]string
 	// Out is those that are not to be put in as somebody's soft or weak dependency. What a module depends on is put in all the same.
 	Out map[string]bool
+	// Suffix is what the file of a module in an image has behind ".ko", by the module's name, because it is compressed there (".xz").
+	Suffix map[string]string
 }
 
 // Close adds what the modules in the set depend on, and what their soft and weak dependencies name.
@@ -60,8 +62,8 @@ func (s *Set) Sorted() []string {
 	})
 }
 
-// ImagePath is where a module lies in an image, unpacked, below lib/modules/<version>.
-func (s *Set) ImagePath(name string) string { return plain(s.Index.Paths[name]) }
+// ImagePath is where a module lies in an image, below lib/modules/<version>.
+func (s *Set) ImagePath(name string) string { return plain(s.Index.Paths[name]) + s.Suffix[name] }
 
 // Files are the index files for the modules in the set, by their names. They are text; the kernel's own modules.builtin files are kept as far
 // as they help to find out whether something is there.

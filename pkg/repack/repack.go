@@ -37,8 +37,9 @@ type Tree struct {
 	FS fs.FS
 }
 
-// Own is the Omit of an initramfs of ours: what the running boot has made in it, and the modules of the kernel with this release.
-func Own(release string) func(name string) bool {
+// Own is the Omit of an initramfs of ours: what the running boot has made in it, which is more than what is always there, and the modules of the
+// kernel with this release.
+func Own(release string, made ...string) func(name string) bool {
 	omitted := map[string]bool{
 		"etc/resolv.conf": true, // the resolvers of the running boot's leases
 		"tmp":             true, // all but the folder itself, which is one of the skeleton
@@ -47,6 +48,9 @@ func Own(release string) func(name string) bool {
 	if release != "" {
 		omitted[path.Join("lib/modules", release)] = true
 		omitted[path.Join("usr/lib/modules", release)] = true
+	}
+	for _, name := range made {
+		omitted[name] = true
 	}
 	return func(name string) bool { return omitted[name] }
 }

@@ -151,8 +151,9 @@ func TestImage(t *testing.T) {
 		{
 			"without the old modules and what the boot made", [][2]string{
 				{"lib/modules/6.1/a.ko", "old"}, {"lib/modules/6.1.1/b.ko", "kept"}, {"lib/firmware/f", "f"}, {"etc/resolv.conf", "n"}, {"etc/hosts", "h"}, {"tmp/x", "x"}, {"var/log/l", "l"},
-			}, repack.Own("6.1"), nil,
-			[]string{"etc/hosts 100644 h", "lib/firmware 40755", "lib/firmware/f 100644 f", "lib/modules/6.1.1 40755", "lib/modules/6.1.1/b.ko 100644 kept"},
+				{"sbin/modprobe", "->/bbin/modprobe"},
+			}, repack.Own("6.1", "sbin/modprobe"), nil,
+			[]string{"etc/hosts 100644 h", "lib/firmware 40755", "lib/firmware/f 100644 f", "lib/modules/6.1.1 40755", "lib/modules/6.1.1/b.ko 100644 kept", "sbin 40755"},
 		},
 		{
 			"with the new modules and a file", [][2]string{{"lib/modules/6.1/a.ko", "old"}, {"etc/a", "old"}, {"etc/b", "b"}}, repack.Own("6.1"),

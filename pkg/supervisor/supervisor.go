@@ -19,6 +19,7 @@ import (
 
 	"github.com/liveboot/liveboot/pkg/console"
 	"github.com/liveboot/liveboot/pkg/handoff"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernel/mount"
 	"github.com/liveboot/liveboot/pkg/plan"
 )
@@ -52,6 +53,9 @@ func Run(args, environment []string) {
 	if mountErr != nil {
 		s.ui.Failf("start", mountErr, "is this a kernel for the machine? It lacks a file system that every kernel has")
 		s.rescue()
+	}
+	if err := module.InstallProgram("/"); err != nil {
+		s.ui.Warnf("the kernel cannot load modules by itself: %v", err)
 	}
 	ready, err := s.work()
 	if err == nil {

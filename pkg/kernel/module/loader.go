@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -11,6 +12,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 )
 
 // ErrNotFound says that neither the folder nor the kernel has a module of the asked name or alias.
@@ -26,21 +29,48 @@ type Inserter interface {
 // System is the Inserter of the running kernel.
 type System struct{}
 
-// Insert calls finit_module(2). A compressed file is left to the kernel to unpack (CONFIG_MODULE_DECOMPRESS).
+// Insert calls finit_module(2), or, with what a compressed file unpacks to, init_module(2): few kernels unpack modules themselves
+// (CONFIG_MODULE_DECOMPRESS).
 func (System) Insert(file, parameters string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	flags := 0
-	if !strings.HasSuffix(file, ".ko") {
-		flags = unix.MODULE_INIT_COMPRESSED_FILE
+	if strings.HasSuffix(file, ".ko") {
+		err = unix.FinitModule(int(f.Fd()), parameters, 0)
+	} else {
+		var image []byte
+		if image, err = unpacked(f); err == nil {
+			err = unix.InitModule(image, parameters)
+		}
 	}
-	if err := unix.FinitModule(int(f.Fd()), parameters, flags); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("insmod %s: %w", file, err)
 	}
 	return nil
+}
+
+// unpackedMax bounds what a module unpacks to, in bytes: none comes near it, and a damaged file may claim anything.
+const unpackedMax = 256 << 20
+
+// unpacked returns what a compressed module, by any of the formats that the kernel's build knows, unpacks to.
+func unpacked(f io.Reader) ([]byte, error) {
+	z, err := decompress.New(f, decompress.Options{Workers: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	image, err := io.ReadAll(io.LimitReader(z, unpackedMax+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(image) == 0:
+		return nil, errors.New("the file is empty")
+	case len(image) > unpackedMax:
+		return nil, fmt.Errorf("it unpacks to more than %d bytes", unpackedMax)
+	}
+	return image, nil
 }
 
 // Options change how a Loader loads.
