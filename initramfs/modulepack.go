@@ -2,6 +2,7 @@ package initramfs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -52,7 +53,7 @@ func packable(s *moduleSet, size func(name string) int) map[string]bool {
 	needed.Close()
 	packed := map[string]bool{}
 	for name := range s.Why {
-		_, often := takenBy(everyday(), s.Index.Paths[name])
+		_, often := takenBy(everyday(), cmp.Or(s.Index.Tree[name], s.Index.Paths[name]))
 		if size(name) >= packedFrom && !often && needed.Why[name] == "" {
 			packed[name] = true
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/liveboot/liveboot/integration/livefacts"
 	"github.com/liveboot/liveboot/integration/liveiso"
 	"github.com/liveboot/liveboot/integration/webserver"
 	"github.com/liveboot/liveboot/pkg/network/nettest"
@@ -43,8 +44,10 @@ func TestFourNICs(t *testing.T) {
 		}
 	}
 	f := m.facts()
-	if !slices.ContainsFunc(f.Links[len(f.Links)-1].Addresses, func(a string) bool { return strings.HasPrefix(a, "10.0.2.15/") }) {
-		t.Errorf("links of the live system: %+v, want the last to have the address", f.Links)
+	// Their order is that in which their drivers were ready.
+	i := slices.IndexFunc(f.Links, func(l livefacts.Link) bool { return l.MAC == "0e:00:00:00:00:04" })
+	if i < 0 || !slices.ContainsFunc(f.Links[i].Addresses, func(a string) bool { return strings.HasPrefix(a, "10.0.2.15/") }) {
+		t.Errorf("links of the live system: %+v, want the one of the fourth card to have the address", f.Links)
 	}
 }
 

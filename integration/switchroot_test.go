@@ -57,7 +57,7 @@ func TestSwitchRootAfterShell(t *testing.T) {
 	}
 	m := boot(t, bareWords+" rd.break=handoff root=live:"+nginx(t, iso, nil))
 	m.see(shellBanner(), anyFailure())
-	m.run("sleep 1000 &")
+	m.run("sleep 1000 & true")
 	m.run("mkdir /mnt && mount -t tmpfs disk /mnt && touch /mnt/file")
 	m.see(prompt())
 	m.enter("exit")
