@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"regexp"
 	"testing"
 
 	"github.com/liveboot/liveboot/integration/liveiso"
@@ -18,6 +19,7 @@ func TestNoInit(t *testing.T) {
 		{"missing", liveiso.Config{Layout: liveiso.Squashfs, Init: liveiso.Missing}, "", "/sbin/init"},
 		{"not executable", liveiso.Config{Layout: liveiso.RootfsImage, Init: liveiso.NotExecutable}, "", "/sbin/init.*execut"},
 		{"no interpreter", liveiso.Config{Layout: liveiso.Squashfs, Init: liveiso.NoInterpreter}, "", "/usr/bin/no-such-shell"},
+		{"no library", liveiso.Config{Layout: liveiso.Squashfs, Init: liveiso.NoLibrary}, "", "libc.so.6: cannot open"},
 		{"another one", liveiso.Config{Layout: liveiso.Squashfs}, "init=/opt/other", "/opt/other"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -28,4 +30,17 @@ func TestNoInit(t *testing.T) {
 			m.run("uname")
 		})
 	}
+}
+
+// The init of a root that is streamed lacks a library: its dynamic loader says so, the kernel panics, and the machine starts again.
+func TestStreamedInitDies(t *testing.T) {
+	full(t)
+	t.Parallel()
+	iso := liveISO(t, liveiso.Config{Layout: liveiso.Squashfs, Init: liveiso.NoLibrary})
+	m := boot(t, "ip=dhcp rd.liveboot.stream=lazy root=live:"+nginx(t, iso, nil))
+	m.see(regexp.MustCompile(`/sbin/init: error while loading shared libraries: libc\.so\.6: cannot open`), anyFailure())
+	if _, err := m.Expect(m.ctx, regexp.MustCompile(`Rebooting in \d+ seconds`)); err != nil {
+		t.Fatal(err)
+	}
+	m.exits("guest-reset")
 }

@@ -4,9 +4,11 @@
 package liveiso
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,6 +46,8 @@ const (
 	NotExecutable Init = "not-executable"
 	// NoInterpreter is a script whose interpreter is not in the root.
 	NoInterpreter Init = "no-interpreter"
+	// NoLibrary is a program of this machine whose dynamic loader is in the root, and none of its libraries.
+	NoLibrary Init = "no-library"
 )
 
 // Config is an ISO.
@@ -215,8 +219,42 @@ func (c Config) root(root string, program []byte) error {
 		return os.WriteFile(init, program, 0o644)
 	case NoInterpreter:
 		return os.WriteFile(init, []byte("#!/usr/bin/no-such-shell\n"), 0o755)
+	case NoLibrary:
+		return dynamic(root, init)
 	}
 	return os.WriteFile(init, program, 0o755)
+}
+
+// dynamic makes init a dynamic program in root.
+func dynamic(root, init string) error {
+	const program = "/bin/true"
+	f, err := elf.Open(program)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	section := f.Section(".interp")
+	if section == nil {
+		return fmt.Errorf("%s is a static program", program)
+	}
+	name, err := section.Data()
+	if err != nil {
+		return err
+	}
+	loader := string(bytes.TrimRight(name, "\x00"))
+	if err := os.MkdirAll(filepath.Join(root, filepath.Dir(loader)), 0o755); err != nil {
+		return err
+	}
+	for from, to := range map[string]string{program: init, loader: filepath.Join(root, loader)} {
+		content, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, content, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rootfsImage packs the root into an ext4 image and that into the container.

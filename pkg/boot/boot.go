@@ -135,7 +135,7 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 		return handoff.Ready{}, err
 	}
 	b.rootMounted()
-	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check() })
+	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check(from) })
 }
 
 // begin opens the drivers and starts to load those of devices that turn up.
@@ -297,11 +297,13 @@ func (b *run) mountOverlay(root *live.Root, from medium) (string, string, error)
 	return b.NewRoot, fmt.Sprintf("%s, changes %s", overlay.Source, kept), err
 }
 
-func (b *run) check() (handoff.Ready, string, error) {
+func (b *run) check(from medium) (handoff.Ready, string, error) {
 	if err := b.verifiedSoFar(); err != nil {
 		return handoff.Ready{}, "", err
 	}
-	ready, err := handoff.Check(b.plan.Handoff, b.NewRoot)
+	spec := b.plan.Handoff
+	spec.Streamed = from.streamed
+	ready, err := handoff.Check(spec, b.NewRoot)
 	if err != nil {
 		return ready, "", err
 	}

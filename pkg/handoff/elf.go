@@ -38,7 +38,7 @@ type program struct {
 }
 
 // checkELF makes sure that the kernel can run f, and that its dynamic loader finds the libraries.
-func checkELF(root string, f *os.File) error {
+func (s Spec) checkELF(root string, f *os.File) error {
 	p, err := openedProgram(f)
 	if err != nil {
 		return err
@@ -55,6 +55,9 @@ func checkELF(root string, f *os.File) error {
 	}
 	if err := checkLoader(root, p); err != nil {
 		return fmt.Errorf("its interpreter %s: %w", p.loader, err)
+	}
+	if s.Streamed {
+		return nil
 	}
 	return checkLibraries(root, f, p.loader)
 }

@@ -20,6 +20,9 @@ type Spec struct {
 	Way Way
 	// Append adds the options of the image's own boot entry to the kernel's command line, where the way is kexec.
 	Append bool
+	// Streamed says that the live root is still on its way over the network. What has to be read of it for the check of the libraries, several MB,
+	// would be waited for here; so they are left to the init itself, whose dynamic loader says on the console which one is missing.
+	Streamed bool
 }
 
 // DefaultInits are the places of process 1 in the order in which they are tried: the one that all distributions keep, then those
@@ -36,6 +39,8 @@ type Ready struct {
 	Init string
 	// Kexec says that there is no live root yet, but another kernel in memory, which is to start.
 	Kexec bool
+	// Streamed is that of the Spec.
+	Streamed bool
 }
 
 // InitError says why a program cannot be process 1.
@@ -60,9 +65,9 @@ func Check(s Spec, root string) (Ready, error) {
 	}
 	var missing error
 	for _, path := range candidates {
-		err := checkProgram(root, path, 0)
+		err := s.checkProgram(root, path, 0)
 		if err == nil {
-			return Ready{Root: root, Init: path}, nil
+			return Ready{Root: root, Init: path, Streamed: s.Streamed}, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) || s.Init != "" {
 			return Ready{}, &InitError{path, err}

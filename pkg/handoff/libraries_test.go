@@ -91,6 +91,9 @@ func TestCheckLibraries(t *testing.T) {
 		if _, err := Check(Spec{}, root); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s is gone: Check = %v, want %q", tt.name, err, tt.want)
 		}
+		if _, err := Check(Spec{Streamed: true}, root); (err == nil) != (tt.gone != loader) {
+			t.Errorf("%s is gone of a root that is streamed: Check = %v; it reads no libraries, but the loader's headers", tt.name, err)
+		}
 		if err := os.Rename(path+".gone", path); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ const scriptHead = 256
 
 // checkProgram makes sure that the kernel can execute path in root: a regular file with an x bit where programs may be executed, which is a
 // program of this machine whose dynamic loader and libraries are there too, or a script whose interpreter is such a program.
-func checkProgram(root, path string, scripts int) error {
+func (s Spec) checkProgram(root, path string, scripts int) error {
 	f, err := openProgram(root, path)
 	if err != nil {
 		return err
@@ -32,12 +32,12 @@ func checkProgram(root, path string, scripts int) error {
 		return err
 	}
 	if interpreter == "" {
-		return checkELF(root, f)
+		return s.checkELF(root, f)
 	}
 	if scripts == maxScripts {
 		return errors.New("too many interpreters, one in another")
 	}
-	if err := checkProgram(root, interpreter, scripts+1); err != nil {
+	if err := s.checkProgram(root, interpreter, scripts+1); err != nil {
 		return fmt.Errorf("its interpreter %s: %w", interpreter, err)
 	}
 	return nil

@@ -118,7 +118,7 @@ func TestCheckProgram(t *testing.T) {
 		{"scripts in a circle", map[string]string{"init": "#!/init\n"}, "too many interpreters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := checkProgram(tree(t, tt.files), "/init", 0)
+			err := (Spec{}).checkProgram(tree(t, tt.files), "/init", 0)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("checkProgram = %v, want %q", err, tt.want)
 			}
@@ -141,7 +141,7 @@ func TestCheckProgramOnNoExec(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "init"), elfFile(t, ownMachine(), elf.ET_EXEC, ""), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkProgram(root, "/init", 0); err == nil || !strings.Contains(err.Error(), "noexec") {
+	if err := (Spec{}).checkProgram(root, "/init", 0); err == nil || !strings.Contains(err.Error(), "noexec") {
 		t.Errorf("checkProgram = %v, want noexec", err)
 	}
 }
@@ -161,7 +161,7 @@ func TestKernelAgrees(t *testing.T) {
 	previous := "/bin/true"
 	for i := range maxScripts + 1 {
 		script := file(fmt.Sprintf("s%d", i), "#!"+previous+"\n")
-		if got, want := starts(t, script), checkProgram("/", script, 0) == nil; got != want {
+		if got, want := starts(t, script), (Spec{}).checkProgram("/", script, 0) == nil; got != want {
 			t.Errorf("%d scripts in each other: the kernel says %t, checkProgram %t", i+1, got, want)
 		}
 		previous = script
@@ -171,7 +171,7 @@ func TestKernelAgrees(t *testing.T) {
 		"32 bits": string(smallest(oldMachine().arch)), "text": "hello",
 	} {
 		path := file(name, content)
-		if got, want := starts(t, path), checkProgram("/", path, 0) == nil; got != want {
+		if got, want := starts(t, path), (Spec{}).checkProgram("/", path, 0) == nil; got != want {
 			t.Errorf("%s: the kernel says %t, checkProgram %t", name, got, want)
 		}
 	}

@@ -60,7 +60,9 @@ func Run(args, environment []string) {
 	ready, err := s.work()
 	if err == nil {
 		console.KmsgUnlimited("/", false)
-		restorePanic()
+		if !ready.Streamed { // of one that is, the init was not looked at as far, and may die for want of the server
+			restorePanic()
+		}
 		hint, err := s.handOver(*ready, args, environment)
 		s.ui.Failf(string(plan.Handoff), err, hint)
 	}

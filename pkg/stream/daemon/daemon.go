@@ -131,7 +131,7 @@ func newDaemon(job Job, hooks Hooks, t *teller) *daemon {
 	d := &daemon{job: job, hooks: hooks, teller: t, power: power.Do, shout: shout, status: &status{path: filepath.Join("/", StatusPath)}}
 	d.line = &line{say: d.loud}
 	nodes := &nodes{folder: filepath.Join("/", nodesPath), proc: "/proc"}
-	d.ending = &ending{look: nodes.look, isLast: nodes.isLast, say: d.loud, panics: d.rebootOnPanic}
+	d.ending = &ending{look: nodes.look, isLast: nodes.isLast, say: d.loud}
 	d.before = &provision{
 		runs: nodes.seen, say: d.quiet, once: job.Device != "",
 		read: func() error { _, err := readLast("/proc", provisionLimit); return err },

@@ -30,8 +30,6 @@ type ending struct {
 	look   func() (v verb, last bool)
 	isLast func() bool
 	say    func(text string)
-	// panics makes the kernel reboot when it panics: it does when an I/O error is the end of process 1.
-	panics func()
 	// end ends the machine, now.
 	end func(verb)
 
@@ -104,7 +102,6 @@ func (e *ending) refuse(store reading, v verb) {
 	e.say(fmt.Sprintf("the machine is to end (%s), and nothing has come for %v of what is waited for: reads of parts of the image that are not "+
 		"there fail from now on; if the machine has not ended by itself %v after the last that fails, or in %v, it is ended",
 		v, lastWait, lastResort, refusalLimit))
-	e.panics()
 	store.Refuse(func() error {
 		if e.isLast() {
 			return nil

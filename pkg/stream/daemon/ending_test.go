@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +38,6 @@ func newStory() *story {
 		look:   func() (verb, bool) { return s.verb, s.last },
 		isLast: func() bool { return s.last },
 		say:    func(text string) { s.note(strings.Fields(text)[1] + " " + strings.Fields(text)[3]) },
-		panics: func() { s.note("panics") },
 		end:    func(v verb) { s.note("end " + string(v)) },
 	}
 	s.steps = func() { s.step(s) }
@@ -115,12 +112,12 @@ func TestEnding(t *testing.T) {
 			s.want.Since = time.Time{}
 			s.pass(lastResort - tick)
 			s.note(map[bool]string{true: "refused"}[s.refused()])
-		}, []string{"40s machine to", "40s panics", "40s refuse", "3m39s refused"}},
+		}, []string{"40s machine to", "40s refuse", "3m39s refused"}},
 		{"it does not end", func(s *story) {
 			s.verb = toHalt
 			s.reads()
 			s.pass(time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "3m31s machine ended", "3m31s end halt"}},
+		}, []string{"31s machine to", "31s refuse", "3m31s machine ended", "3m31s end halt"}},
 		{"process 1 itself waits", func(s *story) {
 			s.verb = toKexec
 			s.pass(10 * time.Second)
@@ -149,7 +146,7 @@ func TestEnding(t *testing.T) {
 			}
 			s.reads()
 			s.pass(time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "1m12s machine ended", "1m12s end poweroff"}},
+		}, []string{"31s machine to", "31s refuse", "1m12s machine ended", "1m12s end poweroff"}},
 		{"the server comes back, and goes again", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -161,7 +158,7 @@ func TestEnding(t *testing.T) {
 			s.reads()
 			s.pass(2 * time.Hour)
 		}, []string{
-			"31s machine to", "31s panics", "31s refuse", "42s wait", "42s of of", "1m21s machine to", "1m21s panics", "1m21s refuse",
+			"31s machine to", "31s refuse", "42s wait", "42s of of", "1m21s machine to", "1m21s refuse",
 			"4m21s machine ended", "4m21s end reboot",
 		}},
 		{"the server comes back, and stays", func(s *story) {
@@ -170,7 +167,7 @@ func TestEnding(t *testing.T) {
 			s.pass(lastWait + 2*time.Second)
 			s.comes()
 			s.pass(24 * time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of"}},
+		}, []string{"31s machine to", "31s refuse", "33s wait", "33s of of"}},
 		{"the server comes back, but not process 1", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -178,7 +175,7 @@ func TestEnding(t *testing.T) {
 			s.comes()
 			s.last = true
 			s.pass(24 * time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of", "3m33s machine ended", "3m33s end reboot"}},
+		}, []string{"31s machine to", "31s refuse", "33s wait", "33s of of", "3m33s machine ended", "3m33s end reboot"}},
 		{"the server comes back, and then all is stopped", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -187,7 +184,7 @@ func TestEnding(t *testing.T) {
 			s.pass(4 * time.Minute)
 			s.last = true
 			s.pass(lastResort)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "33s wait", "33s of of"}},
+		}, []string{"31s machine to", "31s refuse", "33s wait", "33s of of"}},
 		{"all is stopped late, while reads fail", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -196,7 +193,7 @@ func TestEnding(t *testing.T) {
 			s.pass(lastResort - tick)
 			s.last = true
 			s.pass(time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "6m31s machine ended", "6m31s end reboot"}},
+		}, []string{"31s machine to", "31s refuse", "6m31s machine ended", "6m31s end reboot"}},
 		{"one read after the other fails", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -207,7 +204,7 @@ func TestEnding(t *testing.T) {
 				s.want.Refused = time.Now()
 			}
 			s.pass(time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "9m31s machine ended", "9m31s end reboot"}},
+		}, []string{"31s machine to", "31s refuse", "9m31s machine ended", "9m31s end reboot"}},
 		{"one read after the other fails for ever", func(s *story) {
 			s.verb = toReboot
 			s.reads()
@@ -217,14 +214,14 @@ func TestEnding(t *testing.T) {
 				s.want.Refused = time.Now()
 				s.pass(time.Minute)
 			}
-		}, []string{"31s machine to", "31s panics", "31s refuse", "15m31s machine ended", "15m31s end reboot"}},
+		}, []string{"31s machine to", "31s refuse", "15m31s machine ended", "15m31s end reboot"}},
 		{"it is not ended after all", func(s *story) {
 			s.verb = toReboot
 			s.reads()
 			s.pass(lastWait + time.Second)
 			s.verb = ""
 			s.pass(24 * time.Hour)
-		}, []string{"31s machine to", "31s panics", "31s refuse", "32s wait", "32s of of"}},
+		}, []string{"31s machine to", "31s refuse", "32s wait", "32s of of"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -290,21 +287,5 @@ func TestLastResort(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// What the kernel was told to do when it panics stays.
-func TestRebootOnPanic(t *testing.T) {
-	for in, want := range map[string]string{"0\n": "10", "-1\n": "-1\n", "60\n": "60\n"} {
-		path := filepath.Join(t.TempDir(), "panic")
-		if err := os.WriteFile(path, []byte(in), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := rebootOnPanic(path); err != nil {
-			t.Error(err)
-		}
-		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("of %q rebootOnPanic made %q, %v, want %q", in, got, err, want)
-		}
 	}
 }

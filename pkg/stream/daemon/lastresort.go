@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,12 +11,8 @@ import (
 	"github.com/liveboot/liveboot/pkg/kernel/power"
 )
 
-const (
-	// flushTime is how long the disks may take for what is dirty, at most: for some GiB, and not for ever where one of them is dead.
-	flushTime = 30 * time.Second
-	// panicTime is after how many seconds the kernel reboots that panics: what it says can be read.
-	panicTime = "10"
-)
+// flushTime is how long the disks may take for what is dirty, at most: for some GiB, and not for ever where one of them is dead.
+const flushTime = 30 * time.Second
 
 // A machine is what is ended as the last resort.
 type machine struct {
@@ -80,21 +75,5 @@ func flushAll() {
 		if err != nil && !errors.Is(err, unix.EPIPE) || bytes.Contains(record[:n], []byte("Emergency Remount complete")) {
 			return
 		}
-	}
-}
-
-// rebootOnPanic has the kernel reboot after a panic, unless it was told what to do then (panic=, sysctl kernel.panic).
-func rebootOnPanic(path string) error {
-	now, err := os.ReadFile(path)
-	if err != nil || strings.TrimSpace(string(now)) != "0" {
-		return err
-	}
-	return os.WriteFile(path, []byte(panicTime), 0)
-}
-
-// rebootOnPanic says what it could not do.
-func (d *daemon) rebootOnPanic() {
-	if err := rebootOnPanic("/proc/sys/kernel/panic"); err != nil {
-		d.quiet(err.Error())
 	}
 }
