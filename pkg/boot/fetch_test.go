@@ -7,11 +7,15 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/liveboot/liveboot/pkg/plan"
 )
 
 // site is a server's files.
@@ -115,5 +119,31 @@ func TestTemplate(t *testing.T) {
 	m.server, m.image = site{}, "/${serial}.iso"
 	if err := m.boot(""); err == nil || !strings.Contains(err.Error(), "${serial} is not known") {
 		t.Errorf("Run = %v, want an error that says what is not known", err)
+	}
+}
+
+// TestRunSilent: a server of which nothing is heard is given up once, and not again for each purpose that the image would have.
+func TestRunSilent(t *testing.T) {
+	for _, options := range []string{"", "rd.liveboot.stream=auto", "rd.liveboot.stream=auto rd.liveboot.handoff=switch_root", "rd.liveboot.handoff=kexec"} {
+		t.Run(options, func(t *testing.T) {
+			m := newMachine(t)
+			var asked atomic.Int32
+			m.server = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				c, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					panic(err)
+				}
+				_ = c.Close() // without a word
+			})
+			err := m.boot("rd.kiwi.live.curl_options=--retry,1 " + options)
+			var staged *StageError
+			if !errors.As(err, &staged) || staged.Stage != plan.Fetch || !silent(err) {
+				t.Errorf("Run = %v, want an error of the stage fetch", err)
+			}
+			if got := asked.Load(); got != 2 {
+				t.Errorf("the server was asked %d times, want 2", got)
+			}
+		})
 	}
 }

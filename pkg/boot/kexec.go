@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/liveboot/liveboot/pkg/fetch"
 	"github.com/liveboot/liveboot/pkg/fetch/blockcache"
@@ -76,7 +75,7 @@ var errUnverified = errors.New("an image whose digest or signature is demanded, 
 
 // kernelFromServer starts the image's own kernel before the image is downloaded, where that is wanted and the server serves ranges. It returns
 // nil where the running kernel stays, at least until the image is there. A server that cannot be read this way may be read from its first byte to
-// its last: what is really wrong with it the download tells.
+// its last: what is really wrong with it the download tells, unless nothing was heard of it.
 func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 	if b.kernelSettled() {
 		return nil, nil
@@ -101,6 +100,8 @@ func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 		return nil, &StageError{plan.Fetch, context.Cause(ctx)}
 	case errors.As(err, &none):
 		return nil, staged(plan.Handoff, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %s", none.Reason)))
+	case silent(err):
+		return nil, &StageError{plan.Fetch, err}
 	case err != nil:
 		return nil, staged(plan.Handoff, b.stay(fmt.Errorf("the image's kernel could not be looked at before the download: %w", err)))
 	}
@@ -122,8 +123,15 @@ func (b *run) kernelFromServer(ctx context.Context) (*handoff.Ready, error) {
 func demanded(s fetch.Source) bool { return s.Signature != nil || s.Digest != (fetch.Digest{}) }
 
 // lookPatience is how long a server is tried that does not let the image be read here and there, where the line says nothing about that. It is
-// for each read.
-const lookPatience = 2 * time.Minute
+// for each read, and no shorter than a server that never answers is tried.
+const lookPatience = fetch.DefaultSilent
+
+// silent reports whether err says that no server ever answered: it was tried for as long as it is to be, so that a download would not have to try
+// again.
+func silent(err error) bool {
+	var none *fetch.SourceError
+	return errors.As(err, &none) && none.Silent()
+}
 
 // kernelOn starts the kernel of the image on a device.
 func (b *run) kernelOn(ctx context.Context, device string) (*handoff.Ready, error) {

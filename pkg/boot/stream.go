@@ -128,7 +128,7 @@ func (b *run) openStream(ctx context.Context) (_ *remote, what string, err error
 	switch {
 	case errors.As(err, &none):
 		return nil, "", b.asWhole(none.Reason)
-	case err != nil && ctx.Err() == nil && b.plan.Stream.Mode == plan.StreamAuto:
+	case err != nil && ctx.Err() == nil && b.plan.Stream.Mode == plan.StreamAuto && !silent(err):
 		return nil, "", b.asWhole(err.Error())
 	case err != nil:
 		return nil, "", err

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type MirrorError struct {
 	Attempts int
 	// Err is nil if the mirror was never asked.
 	Err error
+	// Silent says that nothing was ever heard of the server, or nobody knows its name.
+	Silent bool
 }
 
 // Error has a line for each mirror.
@@ -50,6 +53,11 @@ func (e *SourceError) Error() string {
 		lines = append(lines, "get "+m.describe(e.received()))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Silent reports whether nothing was ever heard of any server, however often it was asked.
+func (e *SourceError) Silent() bool {
+	return !slices.ContainsFunc(e.Mirrors, func(m MirrorError) bool { return !m.Silent })
 }
 
 func (e *SourceError) received() string {
