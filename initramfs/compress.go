@@ -62,7 +62,7 @@ func compressorFor(ctx context.Context, c Compression) (compressor, error) {
 	case Gzip:
 		return compressor{"Go gzip " + runtime.Version() + " -9", compressGzip}, nil
 	case XZ:
-		return compressor{"Go xz " + moduleVersion("github.com/ulikunitz/xz"), compressXZ}, nil
+		return compressor{goXZ(), compressXZ}, nil
 	}
 	return compressor{}, fmt.Errorf("compression %q: not known, choose one of %s, %s, %s, %s", c, Auto, Zstd, Gzip, XZ)
 }
@@ -79,31 +79,45 @@ func zstdArgs() []string {
 // zstd), which compresses the modules to 85 % of what the Go encoder makes of
 // them. One that does not say its version as known is not used.
 func zstdProgram(ctx context.Context) (compressor, bool) {
-	program, err := exec.LookPath("zstd")
-	if err != nil {
-		return compressor{}, false
-	}
-	out, err := exec.CommandContext(ctx, program, "--version").Output()
-	version := zstdVersion.FindString(string(out))
-	if err != nil || version == "" {
+	program, version := installed(ctx, "zstd", zstdVersion)
+	if version == "" {
 		return compressor{}, false
 	}
 	args := zstdArgs()
 	return compressor{
 		identity: "zstd " + version + " " + strings.Join(args[:2], " "),
 		compress: func(ctx context.Context, b []byte) ([]byte, error) {
-			cmd := exec.CommandContext(ctx, program, append(args, fmt.Sprintf("--stream-size=%d", len(b)))...)
-			cmd.Stdin = bytes.NewReader(b)
-			out, err := cmd.Output()
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("run %s: %w%s", program, err, stderrOf(err))
-			}
-			return out, nil
+			return filter(ctx, exec.CommandContext(ctx, program, append(args, fmt.Sprintf("--stream-size=%d", len(b)))...), b)
 		},
 	}, true
+}
+
+// installed returns a program of the building machine and its version, which
+// is what matches in what --version says; both are empty where there is none
+// that does.
+func installed(ctx context.Context, name string, version *regexp.Regexp) (program, is string) {
+	program, err := exec.LookPath(name)
+	if err != nil {
+		return "", ""
+	}
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if is = version.FindString(string(out)); err != nil || is == "" {
+		return "", ""
+	}
+	return program, is
+}
+
+// filter returns what cmd, which ends with ctx, makes of b.
+func filter(ctx context.Context, cmd *exec.Cmd, b []byte) ([]byte, error) {
+	cmd.Stdin = bytes.NewReader(b)
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w%s", cmd.Path, err, stderrOf(err))
+	}
+	return out, nil
 }
 
 // zstdVersion finds the version in "*** Zstandard CLI (64-bit) v1.5.4, by
@@ -126,10 +140,15 @@ func compressGzip(_ context.Context, b []byte) ([]byte, error) {
 	return through(b, func(out io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(out, gzip.BestCompression) })
 }
 
-// compressXZ uses the only checksum that the kernel knows (its
+func compressXZ(_ context.Context, b []byte) ([]byte, error) { return encodeXZ(b, 0) }
+
+// encodeXZ is Go's encoder with a dictionary of so many bytes; 0 is its own, 8
+// MiB. It uses the only checksum that the kernel knows (its
 // Documentation/staging/xz.rst).
-func compressXZ(_ context.Context, b []byte) ([]byte, error) {
-	return through(b, func(out io.Writer) (io.WriteCloser, error) { return xz.WriterConfig{CheckSum: xz.CRC32}.NewWriter(out) })
+func encodeXZ(b []byte, dictionary int) ([]byte, error) {
+	return through(b, func(out io.Writer) (io.WriteCloser, error) {
+		return xz.WriterConfig{CheckSum: xz.CRC32, DictCap: dictionary}.NewWriter(out)
+	})
 }
 
 // through returns what a stream compressor makes of b.
@@ -147,6 +166,9 @@ func through(b []byte, open func(io.Writer) (io.WriteCloser, error)) ([]byte, er
 	}
 	return out.Bytes(), nil
 }
+
+// goXZ names Go's xz encoder.
+func goXZ() string { return "Go xz " + moduleVersion("github.com/ulikunitz/xz") }
 
 // moduleVersion is the version of a Go module in the running program; empty
 // when the program does not know, as in some tests.

@@ -1,12 +1,10 @@
 package initramfs
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"maps"
 	"math/bits"
 	"os/exec"
@@ -15,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ulikunitz/xz"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
@@ -101,38 +98,20 @@ func (b *builder) packModules(ctx context.Context, plain map[string][]byte) (map
 // modulePacker is what compresses single modules: the xz program (Debian package xz-utils), else Go's encoder, which makes them a fifth larger. Of the
 // formats of the kernel's build xz makes the smallest, and each machine unpacks few.
 func modulePacker(ctx context.Context) compressor {
-	program, err := exec.LookPath("xz")
-	if err == nil {
-		var out []byte
-		out, err = exec.CommandContext(ctx, program, "--version").Output()
-		if version := xzVersion.FindString(string(out)); err == nil && version != "" {
-			return compressor{"xz " + version + " -9e", func(ctx context.Context, b []byte) ([]byte, error) { return runXZ(ctx, program, b) }}
-		}
+	program, version := installed(ctx, "xz", xzVersion)
+	if version == "" {
+		return compressor{goXZ(), func(_ context.Context, b []byte) ([]byte, error) { return encodeXZ(b, packedDictionary(len(b))) }}
 	}
-	return compressor{"Go xz " + moduleVersion("github.com/ulikunitz/xz"), func(_ context.Context, b []byte) ([]byte, error) {
-		return through(b, func(out io.Writer) (io.WriteCloser, error) {
-			return xz.WriterConfig{CheckSum: xz.CRC32, DictCap: packedDictionary(len(b))}.NewWriter(out)
-		})
+	return compressor{"xz " + version + " -9e", func(ctx context.Context, b []byte) ([]byte, error) {
+		// The format's own default, 64 MiB, would be the memory that each unpacking takes.
+		cmd := exec.CommandContext(ctx, program, "--format=xz", "--check=crc32", "--threads=1", fmt.Sprintf("--lzma2=preset=9e,dict=%d", packedDictionary(len(b))), "--stdout")
+		cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "XZ_") })
+		return filter(ctx, cmd, b)
 	}}
 }
 
 // xzVersion finds the version in "xz (XZ Utils) 5.4.1".
 var xzVersion = regexp.MustCompile(`\b\d+\.\d+\.\d+\b`)
-
-func runXZ(ctx context.Context, program string, b []byte) ([]byte, error) {
-	// The format's own default, 64 MiB, would be the memory that each unpacking takes.
-	cmd := exec.CommandContext(ctx, program, "--format=xz", "--check=crc32", "--threads=1", fmt.Sprintf("--lzma2=preset=9e,dict=%d", packedDictionary(len(b))), "--stdout")
-	cmd.Env = slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, "XZ_") })
-	cmd.Stdin = bytes.NewReader(b)
-	out, err := cmd.Output()
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w%s", program, err, stderrOf(err))
-	}
-	return out, nil
-}
 
 // packedDictionary is the dictionary for a module of size bytes: all of it, in a power of two as the format has them, up to 4 MiB.
 func packedDictionary(size int) int {

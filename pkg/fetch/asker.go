@@ -65,7 +65,7 @@ func (a *asker) pause() error {
 	earliest := time.Duration(-1)
 	for _, m := range a.mirrors {
 		if m.troubled && !m.dropped {
-			causes = append(causes, MirrorError{URL: m.url, Attempts: m.attempts, Err: m.err})
+			causes = append(causes, m.failure())
 			asked = asked || !m.scheme.pushes
 		}
 		m.troubled = false
@@ -146,7 +146,7 @@ func (a *asker) failure() error {
 	e := &SourceError{}
 	e.Received, e.Size = a.progress()
 	for _, m := range a.mirrors {
-		e.Mirrors = append(e.Mirrors, MirrorError{m.url, m.attempts, m.err, m.attempts > 0 && !m.answered})
+		e.Mirrors = append(e.Mirrors, m.failure())
 	}
 	return e
 }

@@ -106,6 +106,11 @@ func (m *mirror) blame(err error, o Options, p Patience) {
 	}
 }
 
+// failure is the last thing that went wrong at the mirror.
+func (m *mirror) failure() MirrorError {
+	return MirrorError{m.url, m.attempts, m.err, m.attempts > 0 && !m.answered}
+}
+
 // final reports whether an error stays whatever is asked for: what the mirror has is not what may be booted.
 func final(err error) bool {
 	var digest *DigestError
