@@ -83,7 +83,7 @@ func TestLanesHTTP1(t *testing.T) {
 
 // TestLanesNginx is a real server, without and with a limit on connections.
 func TestLanesNginx(t *testing.T) {
-	nginx := needs.Program(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx-light")
 	s := fetchtest.NewSite(t, image)
 	port := fetchtest.FreePort(t)
 	conf := s.Write(t, "nginx.conf", fmt.Appendf(nil, `daemon off; pid %[1]s/pid; error_log stderr crit; events {}

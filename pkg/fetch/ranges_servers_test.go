@@ -88,7 +88,7 @@ func readEverywhere(t *testing.T, s Source, roots string, sequential int64) {
 }
 
 func TestRangesNginx(t *testing.T) {
-	nginx := needs.Program(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx-light")
 	s := fetchtest.NewSite(t, image)
 	s.Certificates(t)
 	port, tls := fetchtest.FreePort(t), fetchtest.FreePort(t)

@@ -112,7 +112,7 @@ func TestVsftpd(t *testing.T) {
 }
 
 func TestNginx(t *testing.T) {
-	nginx := needs.Program(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx-light")
 	s := fetchtest.NewSite(t, image)
 	s.Certificates(t)
 	s.Write(t, "passwords", []byte("name:{PLAIN}secret\n"))
@@ -161,7 +161,7 @@ http {
 
 // TestServerRestarted: a server ends in the middle of the image, and is back after some attempts.
 func TestServerRestarted(t *testing.T) {
-	nginx := needs.Program(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx-light")
 	s := fetchtest.NewSite(t, image)
 	port := fetchtest.FreePort(t)
 	start := func(limit string) (stop func()) {
@@ -197,7 +197,7 @@ http { access_log off; root %[1]s/files; server { listen 127.0.0.1:%[2]d; %[3]s 
 
 func TestSquid(t *testing.T) {
 	squid := needs.Program(t, "squid", "squid")
-	nginx := needs.Program(t, "nginx", "nginx")
+	nginx := needs.Program(t, "nginx", "nginx-light")
 	needs.That(t, os.Getuid() == 0, "root, for squid")
 	s := fetchtest.NewSite(t, image)
 	s.Certificates(t)

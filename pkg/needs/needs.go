@@ -3,8 +3,12 @@
 package needs
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -20,9 +24,15 @@ func That(t testing.TB, ok bool, what string) {
 	}
 }
 
-// Program returns the path of a program, of Debian's package of that name.
+// Program returns the path of a program, of Debian's package of that name. A package that CI does not install fails the test wherever it
+// runs: on a machine that happens to have the program nobody would notice, until a new machine has not.
 func Program(t testing.TB, name, debian string) string {
 	t.Helper()
+	if ok, err := installed(debian); err != nil {
+		t.Fatalf("see what CI installs: %v", err)
+	} else if !ok {
+		t.Errorf("%s is of Debian's package %s, which is not in %s", name, debian, list)
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		// Tools of the system are not on everybody's PATH.
@@ -30,4 +40,33 @@ func Program(t testing.TB, name, debian string) string {
 	}
 	That(t, err == nil, name+" (Debian: "+debian+")")
 	return path
+}
+
+// list is what CI installs, as "package:program" words of a shell script.
+const list = ".ci/packages"
+
+// installed says whether a package is in CI's list, or in every Debian ("Essential: yes").
+func installed(debian string) (bool, error) {
+	if slices.Contains([]string{"bash", "coreutils", "dash", "dpkg", "libc-bin", "util-linux"}, debian) {
+		return true, nil
+	}
+	// A test runs in the folder of its package, which is below go.mod's.
+	dir, err := os.Getwd()
+	if err != nil {
+		return false, err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return false, os.ErrNotExist
+		}
+		dir = up
+	}
+	b, err := os.ReadFile(filepath.Join(dir, list))
+	return slices.ContainsFunc(bytes.Fields(b), func(word []byte) bool {
+		return strings.HasPrefix(strings.Trim(string(word), `"`), debian+":") || strings.Contains(string(word), `="`+debian+":")
+	}), err
 }

@@ -72,9 +72,10 @@ func TestManualIsClean(t *testing.T) {
 	if err != nil || len(pages) < 2 {
 		t.Fatalf("pages = %v, %v, want two", pages, err)
 	}
+	debian := map[string]string{"groff": "groff-base", "mandoc": "mandoc"}
 	for _, checker := range [][]string{{"groff", "-man", "-ww", "-z"}, {"mandoc", "-T", "lint", "-W", "style"}} {
 		t.Run(checker[0], func(t *testing.T) {
-			program := needs.Program(t, checker[0], checker[0])
+			program := needs.Program(t, checker[0], debian[checker[0]])
 			for _, page := range pages {
 				if out, err := exec.Command(program, append(checker[1:], page)...).CombinedOutput(); err != nil || len(out) > 0 {
 					t.Errorf("%s %s: %v\n%s", checker[0], page, err, out)

@@ -13,7 +13,7 @@ import (
 // its own, which costs next to nothing. Its configuration is kept in the folder.
 func ServeFolder(t testing.TB, dir string) string {
 	t.Helper()
-	nginx, port, conf := needs.Program(t, "nginx", "nginx"), FreePort(t), filepath.Join(dir, "nginx.conf")
+	nginx, port, conf := needs.Program(t, "nginx", "nginx-light"), FreePort(t), filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf("daemon off; pid %[1]s/pid; user root; error_log stderr crit; events {} "+
 		"http { access_log off; sendfile on; root %[1]s; server { listen 127.0.0.1:%[2]d; } }", dir, port)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
