@@ -24,6 +24,8 @@ func main() {
 		supervisor.Run(os.Args[1:], os.Environ())
 	case len(os.Args) == 2 && os.Args[1] == supervisor.WorkerArg:
 		os.Exit(work())
+	case len(os.Args) == 2 && os.Args[1] == supervisor.DriversArg:
+		os.Exit(drivers())
 	case len(os.Args) == 2 && os.Args[1] == daemon.Argument:
 		os.Exit(daemon.Main(streamed.Hooks()))
 	default:
@@ -42,6 +44,29 @@ func work() int {
 	}
 	if err != nil {
 		return 1 // process 1 says what people were not told yet
+	}
+	return 0
+}
+
+// drivers loads those of all devices, after a failure, until the machine ends.
+func drivers() int {
+	_ = os.WriteFile("/proc/self/comm", []byte("liveboot-driver"), 0o644) // of at most 15 bytes
+	ui := console.Open("/")
+	machine, err := boot.ThisMachine(nil)
+	if err == nil {
+		line, _ := cmdline.Load(os.DirFS("/"))
+		p, _ := plan.Parse(line) // a mistake on the line may be why people come to look
+		ui.SetVerbosity(p.Verbosity)
+		if p.Verbosity != console.Debug {
+			// What drivers tell at their start would take what stopped the boot off the screen. Of the levels in <linux/kern_levels.h> errors still show;
+			// dmesg has all.
+			_ = os.WriteFile("/proc/sys/kernel/printk", []byte("4"), 0o644)
+		}
+		err = boot.LoadDrivers(context.Background(), p.Devices, machine, ui)
+	}
+	if err != nil {
+		ui.Debugf("drivers: %v", err) // what stopped the boot was said
+		return 1
 	}
 	return 0
 }

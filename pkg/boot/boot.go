@@ -44,6 +44,7 @@ type Console interface {
 // Modules loads drivers; *module.Loader is one.
 type Modules interface {
 	Load(name string) ([]string, error)
+	Names(name string) []string
 	LoadWith(name, parameters string) error
 }
 
@@ -135,7 +136,7 @@ func Run(ctx context.Context, p plan.Plan, m Machine, ui Console) (handoff.Ready
 		return handoff.Ready{}, err
 	}
 	b.rootMounted()
-	return stage(ctx, b, plan.Handoff, func(context.Context) (handoff.Ready, string, error) { return b.check(from) })
+	return stage(ctx, b, plan.Handoff, func(ctx context.Context) (handoff.Ready, string, error) { return b.check(ctx, from) })
 }
 
 // begin opens the drivers and starts to load those of devices that turn up.
@@ -151,6 +152,7 @@ func (b *run) begin(ctx context.Context) error {
 
 // fromMemory brings the image to the RAM disk.
 func (b *run) fromMemory(ctx context.Context) (medium, error) {
+	defer b.holdDrivers()()
 	if err := b.bringUp(ctx); err != nil {
 		return medium{}, err
 	}
@@ -167,6 +169,7 @@ func (b *run) fromMemory(ctx context.Context) (medium, error) {
 		}
 		return *from, nil
 	}
+	b.releaseDrivers() // before memory is counted
 	image, err := stage(ctx, b, plan.Fetch, b.open)
 	if err != nil {
 		return medium{}, err
@@ -223,20 +226,9 @@ func (b *run) loadModules(ctx context.Context) (err error) {
 	return nil
 }
 
-// driverPatience is how long the boot waits for drivers before it goes on without those that are still being loaded: a driver may wait
-// minutes for hardware that is broken, and that the boot does not need.
-const driverPatience = 15 * time.Second
-
 func (b *run) coldPlug(ctx context.Context) (struct{}, string, error) {
-	plugged := make(chan error, 1)
-	go func() { plugged <- b.devices.ColdPlug(ctx, b.plan.Devices.First) }()
-	select {
-	case err := <-plugged:
-		if err != nil {
-			return struct{}{}, "", err
-		}
-	case <-time.After(driverPatience):
-		b.ui.Warnf("going on without the drivers for %s, which are still being loaded", strings.Join(b.devices.Loading(), ", "))
+	if err := b.patiently(func() error { return b.devices.ColdPlug(ctx, b.plan.Devices.First) }); err != nil {
+		return struct{}{}, "", err
 	}
 	counts := b.devices.Counts()
 	return struct{}{}, fmt.Sprintf("%d drivers for %d kinds of device", counts.Drivers, counts.Kinds), nil
@@ -297,7 +289,7 @@ func (b *run) mountOverlay(root *live.Root, from medium) (string, string, error)
 	return b.NewRoot, fmt.Sprintf("%s, changes %s", overlay.Source, kept), err
 }
 
-func (b *run) check(from medium) (handoff.Ready, string, error) {
+func (b *run) check(ctx context.Context, from medium) (handoff.Ready, string, error) {
 	if err := b.verifiedSoFar(); err != nil {
 		return handoff.Ready{}, "", err
 	}
@@ -311,6 +303,12 @@ func (b *run) check(from medium) (handoff.Ready, string, error) {
 		b.handOverNetwork()
 	}
 	b.compareModules()
+	if from.streamed && !b.leavesDrivers(ready.Init) {
+		b.allDrivers(ctx)
+		if err := b.verifiedSoFar(); err != nil { // that took a while
+			return handoff.Ready{}, "", err
+		}
+	}
 	// Without it the live system ends as well, but not cleanly.
 	if err := handoff.InstallShutdown(b.Root, filepath.Join(b.Root, "run")); err != nil {
 		b.ui.Warnf("%v", err)

@@ -18,9 +18,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -68,15 +70,27 @@ type machine struct {
 	init []byte
 	// modules is the kernel for which the live root has modules; empty for none.
 	modules string
+	// systemd tells that the live root has systemd, and in it what loads the drivers of all devices.
+	systemd bool
+	// onModprobe is told of each module that is loaded.
+	onModprobe func(command string)
+	// aliases are those of devices beside the network card, brings those of devices that a module brings.
+	aliases []string
+	brings  map[string]string
+	// lacks is a module that the live root has not, of those of its kernel.
+	lacks string
 	// memory that is available, in KiB.
 	memory int
 	mounts func(mount.Point) error
 	// stream starts the streaming process.
 	stream func(daemon.Job) (Streaming, error)
 	noLink bool
-	server http.Handler
+	// plugged is closed when the network card appears; nil for one that is there.
+	plugged chan struct{}
+	server  http.Handler
 	// image is its path on the server; empty is /x.iso.
 	image string
+	line  string // the kernel's command line
 	// clock is what the clock shows at the start.
 	clock time.Time
 	// endpoints are the servers that the network had to reach.
@@ -156,7 +170,20 @@ func (m *machine) mount(p mount.Point) error {
 		m.write(filepath.Join(target, "sbin/init"), m.init, 0o755)
 		m.write(filepath.Join(target, "bin/true"), static(here()), 0o755)
 		if m.modules != "" {
-			m.write(filepath.Join(target, "lib/modules", m.modules, "modules.dep"), nil, 0o644)
+			var dep strings.Builder
+			for _, name := range []string{"usb_storage", "sd_mod"} {
+				if name != m.lacks {
+					dep.WriteString("kernel/" + name + ".ko.xz:\n")
+				}
+			}
+			m.write(filepath.Join(target, "lib/modules", m.modules, "modules.dep"), []byte(dep.String()), 0o644)
+			m.write(filepath.Join(target, "lib/modules", m.modules, "modules.builtin"), nil, 0o644)
+		}
+		if m.systemd {
+			const folder = "usr/lib/systemd"
+			m.write(filepath.Join(target, folder, "systemd"), m.init, 0o755)
+			m.write(filepath.Join(target, folder, "system/sysinit.target.wants/systemd-udev-trigger.service"), nil, 0o644)
+			return errors.Join(os.Remove(m.path(target+"/sbin/init")), os.Symlink("../usr/lib/systemd/systemd", m.path(target+"/sbin/init")))
 		}
 	}
 	return nil
@@ -215,21 +242,37 @@ func (m *machine) Close() error {
 	return nil
 }
 
-// noEvents is a kernel in which no further device appears.
-type noEvents struct{ closed chan struct{} }
+// events is a kernel in which devices appear that modules bring.
+type events struct {
+	closed chan struct{}
+	added  chan string // modaliases
+}
 
-func (n noEvents) Receive() (uevent.Event, error) { <-n.closed; return uevent.Event{}, os.ErrClosed }
-func (n noEvents) Close() error                   { close(n.closed); return nil }
+func (e events) Receive() (uevent.Event, error) {
+	select {
+	case alias := <-e.added:
+		return uevent.Event{Action: "add", Env: map[string]string{"MODALIAS": alias}}, nil
+	case <-e.closed:
+		return uevent.Event{}, os.ErrClosed
+	}
+}
+func (e events) Close() error { close(e.closed); return nil }
 
 // links is a machine with one card.
 type links struct{ m *machine }
 
 func (l links) Watch(ctx context.Context) (<-chan network.Link, error) {
 	c := make(chan network.Link, 1)
-	if !l.m.noLink {
-		c <- network.Link{Index: 2, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Up: true, Carrier: true}
+	card := network.Link{Index: 2, Name: "eth0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, Up: true, Carrier: true}
+	if !l.m.noLink && l.m.plugged == nil {
+		c <- card
 	}
 	go func() {
+		select {
+		case <-l.m.plugged:
+			c <- card
+		case <-ctx.Done():
+		}
 		<-ctx.Done()
 		close(c)
 	}()
@@ -257,18 +300,32 @@ func (dhcp) Acquire(context.Context, network.Link, func(int)) (network.Lease, er
 }
 
 func (m *machine) machine() Machine {
-	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nbd.ko:\nkernel/dm-mod.ko:\nkernel/nic.ko:\n"), 0o644)
-	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\n"), 0o644)
+	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nbd.ko:\nkernel/dm-mod.ko:\nkernel/nic.ko:\nkernel/sd_mod.ko:\nkernel/usb_storage.ko:\n"), 0o644)
+	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\nalias scsi:t-0x00* sd_mod\nalias usb:*ic08* usb_storage\n"), 0o644)
 	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
 	m.write(handoff.ShutdownProgram, []byte("shutdown"), 0o755)
+	m.write("proc/cmdline", []byte(m.line), 0o644)
 	m.write("proc/filesystems", []byte("nodev\tproc\n\text4\n"), 0o644)
+	sys := fstest.MapFS{"bus/pci/devices/0000:00:03.0/modalias": {Data: []byte("pci:nic\n")}}
+	for i, alias := range m.aliases {
+		sys[fmt.Sprintf("bus/any/devices/%d/modalias", i)] = &fstest.MapFile{Data: []byte(alias + "\n")}
+	}
+	added := make(chan string, 8)
 	return Machine{
 		Root: m.root, Proc: os.DirFS(m.root), Version: "v1", Release: release,
-		Sys: fstest.MapFS{"bus/pci/devices/0000:00:03.0/modalias": {Data: []byte("pci:nic\n")}},
+		Sys: sys,
 		Modules: func(s device.Spec) (Modules, error) {
-			return module.Open(m.root, release, moduletest.Recorder{Log: func(c string) { m.log("%s", c) }}, module.Options{Blacklist: s.Blacklist})
+			return module.Open(m.root, release, moduletest.Recorder{Log: func(c string) {
+				m.log("%s", c)
+				if m.onModprobe != nil {
+					m.onModprobe(c)
+				}
+				if alias := m.brings[strings.TrimPrefix(c, "modprobe ")]; alias != "" {
+					added <- alias
+				}
+			}}, module.Options{Blacklist: s.Blacklist})
 		},
-		Uevents: func() (Uevents, error) { return noEvents{make(chan struct{})}, nil },
+		Uevents: func() (Uevents, error) { return events{make(chan struct{}), added}, nil },
 		Mounter: mounttest.Recorder{Log: func(c string) { m.log("%s", c) }, OnMount: m.mount},
 		Loops: &looptest.Recorder{Log: func(c string) {
 			m.log("%s", c)
@@ -333,7 +390,8 @@ func (m *machine) boot(options string) error {
 	}
 	server := httptest.NewServer(m.server)
 	defer server.Close()
-	p, err := plan.Parse(cmdline.Parse("root=live:" + server.URL + cmp.Or(m.image, "/x.iso") + " " + options))
+	m.line = "root=live:" + server.URL + cmp.Or(m.image, "/x.iso") + " " + options
+	p, err := plan.Parse(cmdline.Parse(m.line))
 	if err != nil {
 		m.t.Fatalf("plan: %v", err)
 	}
@@ -437,6 +495,102 @@ func checkReport(t *testing.T, m *machine) {
 	}
 	if r.Image.Bytes != int64(len(image)) || r.Kernel != release || r.Device != "/dev/ram0" || len(r.Stages) != 8 {
 		t.Errorf("report = %s", data)
+	}
+}
+
+// TestRunHoldsDrivers: of an image that streams, the live system loads the drivers that the network is not behind, where it does and has them. In all
+// other cases they are loaded before it starts, with those of what they bring.
+func TestRunHoldsDrivers(t *testing.T) {
+	ours := func(m *machine) { m.systemd, m.modules = true, release }
+	for _, tt := range []struct {
+		name, options string
+		change        func(*machine)
+		want          bool   // they are loaded
+		before        string // what comes behind it
+	}{
+		{"downloaded", "", ours, true, "modprobe brd"},
+		{"to be streamed, but small", "rd.liveboot.stream=auto", ours, true, "modprobe brd"},
+		{"streamed, and systemd loads them", "rd.liveboot.stream=on", ours, false, ""},
+		{"streamed, and systemd has no modules", "rd.liveboot.stream=on", func(m *machine) { m.systemd = true }, true, "# handoff"},
+		{"streamed, and systemd has others", "rd.liveboot.stream=on", func(m *machine) { m.systemd, m.modules = true, "6.12.94" }, true, "# handoff"},
+		{"streamed, and systemd lacks one", "rd.liveboot.stream=on", func(m *machine) { ours(m); m.lacks = "usb_storage" }, true, "# handoff"},
+		{"streamed, and another init", "rd.liveboot.stream=on", func(m *machine) { m.modules = release }, true, "# handoff"},
+		{"streamed, to an emergency", "rd.liveboot.stream=on emergency", ours, true, "# handoff"},
+		{"a person looks around", "rd.break=live rd.liveboot.stream=on", ours, true, "# paused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel() // some wait until it is quiet
+			m := newMachine(t)
+			m.aliases = []string{"usb:v0781p5583d0100dc00dsc00dp00ic08isc06ip50in00"}
+			loaded := []string{"modprobe usb_storage"}
+			if !tt.want || tt.before == "# handoff" { // what a download's drivers bring is not waited for
+				m.brings = map[string]string{"usb_storage": "scsi:t-0x00"}
+				loaded = append(loaded, "modprobe sd_mod")
+			}
+			m.server = ranged(image, nil)
+			m.stream = func(daemon.Job) (Streaming, error) { return newStreaming(m, isReady), nil }
+			tt.change(m)
+			if err := m.boot(tt.options); err != nil {
+				t.Fatalf("Run: %v", err)
+			}
+			behind := slices.IndexFunc(m.lines, func(line string) bool { return strings.HasPrefix(line, tt.before) })
+			for _, command := range loaded {
+				at := slices.Index(m.lines, command)
+				if (at >= 0) != tt.want {
+					t.Errorf("%s was run: %v, want %v\n%s", command, at >= 0, tt.want, m.sequence())
+				}
+				if tt.want && at > behind {
+					t.Errorf("%s was run behind %q:\n%s", command, tt.before, m.sequence())
+				}
+			}
+		})
+	}
+}
+
+// TestRunCardElsewhere: a network card behind a device that was taken for something else comes up as well, only later. The boot does not end while a
+// driver that it began to load then is at its start.
+func TestRunCardElsewhere(t *testing.T) {
+	t.Parallel() // it takes holdPatience
+	m := newMachine(t)
+	m.aliases = []string{"scsi:t-0x00"}
+	m.server = ranged(image, nil)
+	m.stream = func(daemon.Job) (Streaming, error) { return newStreaming(m, isReady), nil }
+	m.plugged = make(chan struct{})
+	m.systemd, m.modules = true, release
+	var started atomic.Bool
+	m.onModprobe = func(command string) {
+		if command == "modprobe sd_mod" {
+			close(m.plugged)
+			time.Sleep(time.Second) // as hardware does
+			started.Store(true)
+		}
+	}
+	if err := m.boot("rd.net.timeout.iflink=60 rd.liveboot.stream=on"); err != nil {
+		t.Errorf("Run: %v\n%s", err, m.sequence())
+	}
+	if !started.Load() {
+		t.Error("the boot ended while a driver was at its start")
+	}
+}
+
+// TestLoadDrivers: after a failure devices get their drivers, also what a driver brings.
+func TestLoadDrivers(t *testing.T) {
+	m := newMachine(t)
+	m.aliases = []string{"usb:v0781p5583d0100dc00dsc00dp00ic08isc06ip50in00"}
+	m.brings = map[string]string{"usb_storage": "scsi:t-0x00"}
+	ctx, cancel := context.WithCancel(t.Context())
+	loaded := make(chan string, 8)
+	m.onModprobe = func(command string) { loaded <- command }
+	done := make(chan error)
+	go func() { done <- LoadDrivers(ctx, device.Spec{}, m.machine(), screen{m}) }()
+	got := []string{<-loaded, <-loaded, <-loaded}
+	slices.Sort(got)
+	if diff := gocmp.Diff([]string{"modprobe nic", "modprobe sd_mod", "modprobe usb_storage"}, got); diff != "" {
+		t.Errorf("LoadDrivers ran (-want +got):\n%s", diff)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("LoadDrivers: %v", err)
 	}
 }
 

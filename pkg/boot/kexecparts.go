@@ -73,6 +73,7 @@ func (b *run) nextModules(ctx context.Context, image *pieces, next *another) (*i
 
 // wish is what the boot needs of the other kernel's modules.
 func (b *run) wish(ctx context.Context) (isokernel.Wish, error) {
+	b.allDrivers(ctx)
 	devices, err := b.devices.Aliases(ctx)
 	if err != nil {
 		return isokernel.Wish{}, err

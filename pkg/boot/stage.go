@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/liveboot/liveboot/pkg/device"
@@ -52,6 +53,10 @@ type run struct {
 	uevents    Uevents
 	devices    *device.Manager
 	network    *network.Network
+	held       bool        // drivers are kept back
+	released   sync.Once   // what loads them
+	complete   sync.Once   // what waits for what they bring
+	hanging    atomic.Bool // a driver has been waited for in vain
 	background sync.WaitGroup
 	streaming  Streaming // nil for none
 	// trusted is the manifest of the image's chunks, where it may be; nil for none.

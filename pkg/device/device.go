@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,6 +58,8 @@ type Manager struct {
 	seen    map[string]bool
 	drivers map[string]bool
 	loading map[string]bool
+	holding bool
+	held    map[string]bool // modaliases of devices that wait for Release
 }
 
 // NewManager returns a Manager for the devices below sys, the folder /sys. A driver that does not load is told to report, which
@@ -64,8 +67,74 @@ type Manager struct {
 func NewManager(sys fs.FS, loader Loader, report func(error)) *Manager {
 	return &Manager{
 		sys: sys, loader: loader, report: report, places: make(chan struct{}, loaders),
-		seen: make(map[string]bool), drivers: make(map[string]bool), loading: make(map[string]bool),
+		seen: make(map[string]bool), drivers: make(map[string]bool), loading: make(map[string]bool), held: make(map[string]bool),
 	}
+}
+
+// Hold keeps back, from now on, the drivers of devices that normally no network card is behind: disks, displays, keyboards, buttons and the like.
+func (m *Manager) Hold() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holding = true
+}
+
+// Held returns the modaliases of the devices whose drivers are kept back.
+func (m *Manager) Held() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.held))
+}
+
+// Release loads the drivers that were kept back, several at a time, and keeps back no more. It returns when all are loaded, which a driver that
+// waits for its hardware can delay for long.
+func (m *Manager) Release() {
+	m.mu.Lock()
+	held := slices.Sorted(maps.Keys(m.held))
+	m.holding = false
+	clear(m.held)
+	m.mu.Unlock()
+	m.plugAll(held)
+}
+
+// Settle returns when nothing has turned up for a while that a driver was loaded for, and all drivers are loaded: a controller brings its disks, a
+// keyboard its keys. HotPlug, which loads them, must be running.
+func (m *Manager) Settle(ctx context.Context, quiet time.Duration) error {
+	const often = 100 * time.Millisecond
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	before := m.Counts()
+	for still := time.Duration(0); still < quiet; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		still += often
+		if now := m.Counts(); now != before || len(m.Loading()) > 0 {
+			before, still = now, 0
+		}
+	}
+	return nil
+}
+
+// keeps says whether the driver of a device is kept back for now.
+func (m *Manager) keeps(alias string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.holding || !offNetwork(alias) {
+		return false
+	}
+	m.held[alias] = true
+	return true
+}
+
+// plugAll loads the drivers of these devices, and returns when all are loaded.
+func (m *Manager) plugAll(aliases []string) {
+	var all sync.WaitGroup
+	for _, alias := range aliases {
+		all.Go(func() { m.plug(alias) })
+	}
+	all.Wait()
 }
 
 // Counts are what a Manager has met so far.
@@ -89,8 +158,8 @@ func (m *Manager) Loading() []string {
 }
 
 // ColdPlug loads the drivers first, one after the other, then those of all devices that are there now, several at a
-// time. Devices that a driver brings with it come as events, see HotPlug. It returns when all are loaded, which a driver that
-// waits for its hardware can delay for long. An error is one of first.
+// time, but for what Hold keeps back. Devices that a driver brings with it come as events, see HotPlug. It returns when all are loaded, which a
+// driver that waits for its hardware can delay for long. An error is one of first.
 func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 	for _, name := range first {
 		m.begin(name)
@@ -102,11 +171,7 @@ func (m *Manager) ColdPlug(ctx context.Context, first []string) error {
 	}
 	aliases, err := m.aliases(ctx)
 	slices.SortStableFunc(aliases, func(a, b string) int { return rank(a) - rank(b) })
-	var all sync.WaitGroup
-	for _, alias := range aliases {
-		all.Go(func() { m.plug(alias) })
-	}
-	all.Wait()
+	m.plugAll(aliases)
 	return err
 }
 
@@ -150,6 +215,34 @@ func rank(alias string) int {
 // a slow machine a second; the live system loads them again by itself.
 func needed(alias string) bool { return alias != "" && !strings.HasPrefix(alias, "cpu:") }
 
+// offNetwork tells modaliases of devices that are no network card, and that normally none is behind. The kernel's scripts/mod/file2alias.c has the form of
+// each bus.
+func offNetwork(alias string) bool {
+	bus, rest, _ := strings.Cut(alias, ":")
+	// class is the two hexadecimal digits behind a key. Keys are small letters, digits capital ones.
+	class := func(key string) string {
+		_, number, _ := strings.Cut(rest, key)
+		return number[:min(len(number), 2)]
+	}
+	switch bus {
+	case "scsi", "ide", "mmc", "input", "serio", "hid":
+		return true
+	case "acpi": // power and sleep buttons, and the lid
+		name, _, _ := strings.Cut(rest, ":")
+		return slices.Contains([]string{"LNXPWRBN", "LNXSLPBN", "PNP0C0C", "PNP0C0D", "PNP0C0E"}, name)
+	case "pci": // storage, displays, multimedia, input: include/linux/pci_ids.h
+		if strings.HasPrefix(rest, "v00008086") && strings.Contains(rest, "bc01sc04") {
+			return false // Intel's VMD: a bridge to buses of its own, which says that it is a RAID
+		}
+		return slices.Contains([]string{"01", "03", "04", "09"}, class("bc"))
+	case "usb": // of an interface: audio, HID, printer, storage, video: https://www.usb.org/defined-class-codes
+		return slices.Contains([]string{"01", "03", "07", "08", "0E"}, class("ic"))
+	case "virtio": // block, SCSI, GPU, input: Virtual I/O Device (VIRTIO) 1.2, section 5
+		return slices.Contains([]string{"d00000002", "d00000008", "d00000010", "d00000012"}, rest[:min(len(rest), len("d00000000"))])
+	}
+	return false
+}
+
 // HotPlug loads drivers for the devices that events tell of, until the events end (because the listener was closed). It does not
 // wait for drivers that are being loaded then.
 func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
@@ -175,9 +268,9 @@ func (m *Manager) HotPlug(ctx context.Context, events Receiver) error {
 	}
 }
 
-// plug loads the drivers for one modalias, unless that was done before or nobody needs them.
+// plug loads the drivers for one modalias, unless that was done before, nobody needs them, or they are kept back.
 func (m *Manager) plug(alias string) {
-	if !needed(alias) || !m.begin(alias) {
+	if !needed(alias) || m.keeps(alias) || !m.begin(alias) {
 		return
 	}
 	m.places <- struct{}{}

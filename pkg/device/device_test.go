@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -142,4 +143,114 @@ func TestLoading(t *testing.T) {
 	if diff := cmp.Diff([]string{"pci:a", "pci:b"}, m.Loading()); diff != "" {
 		t.Errorf("Loading (-want +got):\n%s", diff)
 	}
+}
+
+// TestOffNetwork: what is kept back has no network card behind it.
+func TestOffNetwork(t *testing.T) {
+	for alias, want := range map[string]bool{
+		"pci:v00008086d00007010sv00001AF4sd00001100bc01sc01i80": true,  // IDE
+		"pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02": true,  // NVMe
+		"pci:v00001234d00001111sv00001AF4sd00001100bc03sc00i00": true,  // VGA
+		"pci:v00008086d0000A2F0sv00001043sd0000873Cbc04sc03i00": true,  // HDA
+		"pci:v00008086d0000100Esv00001AF4sd00001100bc02sc00i00": false, // e1000
+		"pci:v00008086d0000A12Fsv00001458sd00005007bc0Csc03i30": false, // xHCI: a card may hang on it
+		"pci:v00008086d00001237sv00001AF4sd00001100bc06sc00i00": false,
+		"pci:v0000BC01d00000001sv00000000sd00000000bc02sc00i00": false,
+		"pci:v00001D0Fd0000EC20sv00000000sd00000000bcFFsc00i00": false,
+		"pci:":                      false,
+		"virtio:d00000001v00001AF4": false, "virtio:d00000002v00001AF4": true, "virtio:d00000008v00001AF4": true,
+		"virtio:d00000004v00001AF4": false, "virtio:d00000010v00001AF4": true, "virtio:d00000012v00001AF4": true, "virtio:d0": false,
+		"usb:v0BDAp8153d3000dc00dsc00dp00icFFiscFFip00in00": false, // r8152
+		"usb:v0BDAp8153d3000dc00dsc00dp00ic02isc0Dip00in00": false, // NCM
+		"usb:v046DpC31Cd4900dc00dsc00dp00ic03isc01ip01in00": true,  // keyboard
+		"usb:v0781p5583d0100dc00dsc00dp00ic08isc06ip50in00": true,  // stick
+		"usb:v0D8Cp0014d0100dc00dsc00dp00ic01isc01ip00in00": true,  // sound
+		"usb:v04F9p0042d0100dc00dsc00dp00ic07isc01ip02in00": true,  // printer
+		"usb:v046Dp0825d0012dcEFdsc02dp01ic0Eisc01ip00in00": true,  // camera
+		"usb:v1D6Bp0003d0601dc09dsc00dp03ic09isc00ip00in00": false, // hub
+		"scsi:t-0x05": true, "mmc:block": true, "sdio:c00v02D0d4329": false, "serio:ty06pr00id00ex00": true,
+		"hid:b0003g0001v0000046Dp0000C31C": true, "ide:m-cdrom": true, "input:b0019v0000p0001e0000-e0,1,k74,ramlsfw": true,
+		"acpi:LNXPWRBN:": true, "acpi:PNP0C0C:": true, "acpi:LNXSLPBN:": true, "acpi:PNP0C0D:": true, "acpi:PNP0C0E:": true, "acpi:PNP0501:": false, "acpi:VMBUS:": false,
+		"vmbus:635161f83edfc546913ff2d2f965ed0e": false, "xen:vif": false, "platform:alarmtimer": false,
+		"of:NethernetT(null)Cbrcm,bcm2711-genet-v5": false, "dmi:bvnSeaBIOS:bvr1": false, "": false, "scsi": true,
+	} {
+		if got := offNetwork(alias); got != want {
+			t.Errorf("offNetwork(%q) = %v, want %v", alias, got, want)
+		}
+	}
+}
+
+// TestHold: what is no network card gets its driver when it is released, also where it turns up later; and from then on at once.
+func TestHold(t *testing.T) {
+	const card, stick = "usb:v0BDAp8153d3000dc00dsc00dp00icFFiscFFip00in00", "usb:v0781p5583d0100dc00dsc00dp00ic08isc06ip50in00"
+	sys := fstest.MapFS{
+		"bus/virtio/devices/0/modalias": {Data: []byte("virtio:d00000001v00001AF4\n")},
+		"bus/virtio/devices/1/modalias": {Data: []byte("virtio:d00000002v00001AF4\n")},
+		"bus/virtio/devices/2/modalias": {Data: []byte("virtio:d00000002v00001AF4\n")},
+	}
+	l := &loader{drivers: map[string]string{"virtio:d00000001v00001AF4": "virtio_net", "virtio:d00000002v00001AF4": "virtio_blk", card: "r8152", stick: "usb_storage", "scsi:t-0x00": "sd_mod", "first": "first"}}
+	m := NewManager(sys, l, func(err error) { t.Error(err) })
+	loaded := func(want ...string) {
+		t.Helper()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(l.loaded))); diff != "" {
+			t.Errorf("loaded (-want +got):\n%s", diff)
+		}
+	}
+	hotPlug := func(aliases ...string) {
+		t.Helper()
+		events := &receiver{}
+		for _, alias := range aliases {
+			events.events = append(events.events, add(alias))
+		}
+		synctest.Test(t, func(t *testing.T) {
+			if err := m.HotPlug(t.Context(), events); err != nil {
+				t.Fatalf("HotPlug: %v", err)
+			}
+			synctest.Wait()
+		})
+	}
+	m.Hold()
+	if err := m.ColdPlug(t.Context(), []string{"first"}); err != nil {
+		t.Fatalf("ColdPlug: %v", err)
+	}
+	loaded("first", "virtio_net")
+	hotPlug(card, stick)
+	loaded("first", "r8152", "virtio_net")
+	if got := m.Counts(); got != (Counts{Kinds: 3, Drivers: 2}) {
+		t.Errorf("Counts() = %+v, want what was not kept back", got)
+	}
+	if diff := cmp.Diff([]string{stick, "virtio:d00000002v00001AF4"}, m.Held()); diff != "" {
+		t.Errorf("Held (-want +got):\n%s", diff)
+	}
+	m.Release()
+	loaded("first", "r8152", "usb_storage", "virtio_blk", "virtio_net")
+	hotPlug("scsi:t-0x00")
+	loaded("first", "r8152", "sd_mod", "usb_storage", "virtio_blk", "virtio_net")
+	if got := m.Held(); len(got) > 0 {
+		t.Errorf("Held after Release = %q, want none", got)
+	}
+}
+
+// TestSettle: what drivers bring is waited for, and no longer than it is quiet.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewManager(fstest.MapFS{}, &loader{drivers: map[string]string{"scsi:0": "a", "scsi:1": "b", "scsi:2": "c"}}, nil)
+		for i, after := range []time.Duration{0, 950 * time.Millisecond, 1850 * time.Millisecond} {
+			time.AfterFunc(after, func() { m.plug(fmt.Sprint("scsi:", i)) })
+		}
+		began := time.Now()
+		if err := m.Settle(t.Context(), time.Second); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 2900*time.Millisecond {
+			t.Errorf("Settle took %v, want a second after the last device", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := m.Settle(ctx, time.Second); !errors.Is(err, context.Canceled) {
+			t.Errorf("Settle = %v, want %v", err, context.Canceled)
+		}
+	})
 }

@@ -23,6 +23,9 @@ func shellEnvironment() []string {
 // rescue is what is left after a failure: a shell for whoever is there, and the end of this run of the machine. It does not return.
 func (s *supervisor) rescue() {
 	r := s.policy.Rescue
+	if r.Shell != plan.ShellNever {
+		s.startDrivers()
+	}
 	if r.Shell == plan.ShellAtOnce {
 		s.shell(s.firstTTY())
 	}
@@ -40,6 +43,20 @@ func (s *supervisor) rescue() {
 		}
 	}
 	select {} // process 1 must not end
+}
+
+// DriversArg is the argument with which process 1 starts the process that loads drivers for who looks at the machine.
+const DriversArg = "-drivers"
+
+// startDrivers sees to it that a person has a keyboard and disks, also ones that are plugged in only now. The boot may have stopped before it came to any
+// driver, and its process, which listened for devices, is gone.
+func (s *supervisor) startDrivers() {
+	_, _, err := s.children.start(self, []string{"liveboot", DriversArg}, &os.ProcAttr{
+		Dir: "/", Env: shellEnvironment(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+	})
+	if err != nil {
+		s.ui.Warnf("no drivers for devices that nothing was loaded for yet: %v", err)
+	}
 }
 
 // reminders are the seconds left at which the way out is shown again.

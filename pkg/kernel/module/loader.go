@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -145,6 +146,13 @@ func (l *Loader) Load(name string) ([]string, error) {
 		errs = append(errs, l.load(n, nil))
 	}
 	return wanted, errors.Join(errs...)
+}
+
+// Names returns the modules that Load would load for name, those they need left out. What is built in is none.
+func (l *Loader) Names(name string) []string {
+	return slices.DeleteFunc(l.index.Resolve(name), func(n string) bool {
+		return !l.index.Has(n) || l.blacklist[n] && n != Name(name)
+	})
 }
 
 // LoadWith loads the module of that name with parameters ("a=1 b=2"). One that is built in or was loaded before does not see them.
