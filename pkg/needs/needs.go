@@ -3,13 +3,13 @@
 package needs
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // That skips the test unless ok, with the name of what is missing.
@@ -66,7 +66,6 @@ func installed(debian string) (bool, error) {
 		dir = up
 	}
 	b, err := os.ReadFile(filepath.Join(dir, list))
-	return slices.ContainsFunc(bytes.Fields(b), func(word []byte) bool {
-		return strings.HasPrefix(strings.Trim(string(word), `"`), debian+":") || strings.Contains(string(word), `="`+debian+":")
-	}), err
+	words := strings.FieldsFunc(string(b), func(r rune) bool { return unicode.IsSpace(r) || r == '"' || r == '=' })
+	return slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(word, debian+":") }), err
 }

@@ -136,13 +136,9 @@ func (l *Loader) Load(name string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("load %s: %w", name, ErrNotFound)
 	}
+	wanted := l.allowed(name, names)
 	var errs []error
-	wanted := names[:0:0]
-	for _, n := range names {
-		if l.blacklist[n] && n != Name(name) {
-			continue
-		}
-		wanted = append(wanted, n)
+	for _, n := range wanted {
 		errs = append(errs, l.load(n, nil))
 	}
 	return wanted, errors.Join(errs...)
@@ -150,9 +146,13 @@ func (l *Loader) Load(name string) ([]string, error) {
 
 // Names returns the modules that Load would load for name, those they need left out. What is built in is none.
 func (l *Loader) Names(name string) []string {
-	return slices.DeleteFunc(l.index.Resolve(name), func(n string) bool {
-		return !l.index.Has(n) || l.blacklist[n] && n != Name(name)
-	})
+	names := l.allowed(name, l.index.Resolve(name))
+	return slices.DeleteFunc(names, func(n string) bool { return !l.index.Has(n) })
+}
+
+// allowed takes out of names, which are what name stands for, those that the blacklist holds back.
+func (l *Loader) allowed(name string, names []string) []string {
+	return slices.DeleteFunc(names, func(n string) bool { return l.blacklist[n] && n != Name(name) })
 }
 
 // LoadWith loads the module of that name with parameters ("a=1 b=2"). One that is built in or was loaded before does not see them.

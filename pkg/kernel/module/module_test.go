@@ -147,6 +147,22 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestNames: what Load would load, without loading it.
+func TestNames(t *testing.T) {
+	var got log
+	l := loader(t, moduletest.Recorder{Log: got.add}, module.Options{Blacklist: []string{"virtio-net", "brd"}})
+	for name, want := range map[string]string{
+		"pci:v000010ECd00008168sv0sd0bc02sc00i00": "r8169", "virtio:d00000001v00001AF4": "", "brd": "brd", "squashfs": "", "nothing": "",
+	} {
+		if names := filepath.Join(l.Names(name)...); names != want {
+			t.Errorf("Names(%q) = %q, want %q", name, names, want)
+		}
+	}
+	if len(got.lines) > 0 {
+		t.Errorf("Names ran %q, want nothing", got.lines)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	broken := errors.New("exec format error")
 	l := loader(t, moduletest.Recorder{Log: func(string) {}, OnInsert: func(name string) error {
