@@ -55,16 +55,21 @@ type compressor struct {
 func compressorFor(ctx context.Context, c Compression) (compressor, error) {
 	switch c {
 	case Zstd:
-		if p, ok := zstdProgram(ctx); ok {
-			return p, nil
-		}
-		return compressor{"Go zstd " + moduleVersion("github.com/klauspost/compress") + " best", compressZstd}, nil
+		return zstdCompressor(ctx), nil
 	case Gzip:
 		return compressor{"Go gzip " + runtime.Version() + " -9", compressGzip}, nil
 	case XZ:
 		return compressor{goXZ(), compressXZ}, nil
 	}
 	return compressor{}, fmt.Errorf("compression %q: not known, choose one of %s, %s, %s, %s", c, Auto, Zstd, Gzip, XZ)
+}
+
+// zstdCompressor is the zstd program, else Go's encoder.
+func zstdCompressor(ctx context.Context) compressor {
+	if p, ok := zstdProgram(ctx); ok {
+		return p
+	}
+	return compressor{"Go zstd " + moduleVersion("github.com/klauspost/compress") + " best", compressZstd}
 }
 
 // zstdArgs are the settings of the zstd program; they override its environment

@@ -13,8 +13,8 @@
 //     needs;
 //   - modules: the kernel's drivers and file systems, chosen by rules, closed
 //     under their dependencies, with the index files that find them by alias;
-//     large ones that few machines need are compressed by themselves, too, and
-//     unpacked when they are loaded;
+//     those that not every boot loads are compressed there, too, and unpacked
+//     when they are loaded;
 //   - firmware: what these drivers load into their devices, as far as the
 //     building machine has it;
 //   - site: files and kernel options that the site adds.

@@ -103,6 +103,12 @@ func TestInspectBuild(t *testing.T) {
 
 func TestInspectErrors(t *testing.T) {
 	cut := foreignInitrd(t)
+	a := newArchive()
+	a.file("lib/modules/6.1.0/packs/1.cpio.zst", mustZstd([]byte("no archive")), 0o644)
+	damaged, err := a.bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		in   []byte
@@ -111,6 +117,7 @@ func TestInspectErrors(t *testing.T) {
 		{"empty", nil, "nothing but zeros"},
 		{"zeros", make([]byte, 1000), "nothing but zeros"},
 		{"text", []byte("text"), "neither a cpio archive"},
+		{"damaged archive of modules", damaged, "read lib/modules/6.1.0/packs/1.cpio.zst: "},
 		{"cut off", cut[:len(cut)-20], "segment 2"},
 		{"other JSON", []byte("{}"), "not the initrd.json"},
 		{"damaged JSON", []byte("{"), "neither an initrd nor"},
@@ -139,6 +146,11 @@ func FuzzInspect(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add(append(mustGzip(string(raw)), mustZstd(raw)...))
+	a.file("lib/modules/6.1.0/packs/1.cpio.zst", mustZstd(raw), 0o644)
+	if raw, err = a.bytes(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, initrd []byte) {
 		c, err := inspectInitrd(initrd)
 		if err != nil {

@@ -11,27 +11,28 @@ import (
 // Manifest says what a build put into an initrd. It is written as
 // initrd.json beside it.
 type Manifest struct {
-	Version     string      `json:"version"` // of liveboot
-	Arch        string      `json:"arch"`    // as Go names it
-	Kernel      string      `json:"kernel"`  // release, as uname -r says
-	Date        time.Time   `json:"date,omitzero"`
-	Compression Compression `json:"compression"`
-	Reason      string      `json:"reason"`               // for the compression
-	Compressor  string      `json:"compressor"`           // program, version, settings
-	ModulePack  string      `json:"modulePack,omitempty"` // the same for large modules, each by itself
-	Init        string      `json:"init"`                 // Go package of process 1
-	Commands    []string    `json:"commands"`
-	Segments    []Segment   `json:"segments"`
-	Modules     []Module    `json:"modules"`
-	Firmware    []Firmware  `json:"firmware,omitempty"`
-	Missing     []Firmware  `json:"missingFirmware,omitempty"`
-	Microcode   []Firmware  `json:"microcode,omitempty"`
-	Options     string      `json:"options,omitempty"` // kernel options baked in
-	Files       []string    `json:"files,omitempty"`   // site files, as named in the image
-	Bytes       int64       `json:"bytes"`             // of the initrd
-	SHA256      string      `json:"sha256"`            // of the initrd
-	KernelBytes int64       `json:"kernelBytes"`
-	KernelSum   string      `json:"kernelSHA256"`
+	Version       string      `json:"version"` // of liveboot
+	Arch          string      `json:"arch"`    // as Go names it
+	Kernel        string      `json:"kernel"`  // release, as uname -r says
+	Date          time.Time   `json:"date,omitzero"`
+	Compression   Compression `json:"compression"`
+	Reason        string      `json:"reason"`                  // for the compression
+	Compressor    string      `json:"compressor"`              // program, version, settings
+	ModulePack    string      `json:"modulePack,omitempty"`    // the same for large modules, each by itself
+	ModuleArchive string      `json:"moduleArchive,omitempty"` // the same for archives of small ones
+	Init          string      `json:"init"`                    // Go package of process 1
+	Commands      []string    `json:"commands"`
+	Segments      []Segment   `json:"segments"`
+	Modules       []Module    `json:"modules"`
+	Firmware      []Firmware  `json:"firmware,omitempty"`
+	Missing       []Firmware  `json:"missingFirmware,omitempty"`
+	Microcode     []Firmware  `json:"microcode,omitempty"`
+	Options       string      `json:"options,omitempty"` // kernel options baked in
+	Files         []string    `json:"files,omitempty"`   // site files, as named in the image
+	Bytes         int64       `json:"bytes"`             // of the initrd
+	SHA256        string      `json:"sha256"`            // of the initrd
+	KernelBytes   int64       `json:"kernelBytes"`
+	KernelSum     string      `json:"kernelSHA256"`
 }
 
 // Segment is one compressed archive of an initrd.

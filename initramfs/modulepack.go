@@ -12,91 +12,168 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
 )
 
-// packedSuffix is what the name of a module gets that is compressed by itself.
-const packedSuffix = ".xz"
+// How a module lies in the image: what nearly every boot loads in a file of its own, which the kernel unpacks before process 1; large ones compressed by
+// themselves, by xz, which makes the smallest; the rest, much of it small and much alike, in archives of one family each, compressed by zstd, which are
+// unpacked in no time. A machine loads few of them, and would otherwise have all of them unpacked, in its memory, before it starts.
+const (
+	// singleSuffix is what the name of a module gets that is compressed by itself.
+	singleSuffix = ".xz"
+	// singleFrom is from which size on, in bytes, that is done.
+	singleFrom = 128 << 10
+	// archiveSize is how many bytes of modules an archive gets: with more it would be smaller by little, and longer to unpack for one of them.
+	archiveSize = 2 << 20
+)
 
-// packedFrom is from which size on, in bytes, a module is compressed by itself. Small ones are much alike, and take less room as a part of the whole.
-const packedFrom = 128 << 10
-
-// everyday is the modules that nearly every machine loads, as patterns of rules. They are not compressed by themselves: it would only cost time.
-func everyday() []rule {
-	var rules []rule
-	for _, pattern := range []string{
-		"drivers/ata/libata", "drivers/cdrom/cdrom", "drivers/hid/hid", "drivers/hid/usbhid/usbhid", "drivers/md/dm-mod", "drivers/net/phy/libphy",
-		"drivers/net/virtio_net", "drivers/nvme/host/...", "drivers/scsi/scsi_mod", "drivers/scsi/sd_mod", "drivers/usb/core/...",
-		"drivers/usb/host/...", "drivers/usb/storage/usb-storage",
-	} {
-		rules = append(rules, rule{pattern: pattern})
-	}
-	return rules
+// atHand is the modules that nearly every boot loads, beside what none does without, as patterns of rules.
+func atHand() []rule {
+	return rules(
+		"arch/*/crypto/sha256*", "crypto/algif_hash", "drivers/block/nbd", "drivers/md/dm-mod", "drivers/net/virtio_net", "drivers/virtio/virtio_mmio", "drivers/virtio/virtio_pci",
+	)
 }
 
-// packable says of each large module whether it is to be compressed by itself. A machine needs a few of them, and would otherwise have all of them
-// unpacked in memory as long as it starts.
-func packable(s *moduleSet, size func(name string) int) map[string]bool {
-	needed := &moduleSet{kernelmodules.Set{Index: s.Index, Why: map[string]string{}, Out: s.Out}}
+// everyday is large modules of many machines, as patterns of rules: xz would take time of too many.
+func everyday() []rule {
+	return rules(
+		"drivers/ata/libata", "drivers/cdrom/cdrom", "drivers/hid/hid", "drivers/hid/usbhid/usbhid", "drivers/net/phy/libphy", "drivers/nvme/host/...", "drivers/scsi/scsi_mod",
+		"drivers/scsi/sd_mod", "drivers/usb/core/...", "drivers/usb/host/...", "drivers/usb/storage/usb-storage",
+	)
+}
+
+func rules(patterns ...string) (all []rule) {
+	for _, pattern := range patterns {
+		all = append(all, rule{pattern: pattern})
+	}
+	return all
+}
+
+// stores says of the modules that are compressed in the image where they lie there.
+func stores(s *moduleSet, size func(name string) int) map[string]string {
+	kept := &moduleSet{kernelmodules.Set{Index: s.Index, Why: map[string]string{}, Out: s.Out}}
+	of := func(name string, rules []rule) bool {
+		_, ok := takenBy(rules, cmp.Or(s.Index.Tree[name], s.Index.Paths[name]))
+		return ok
+	}
+	for name := range s.Why {
+		if of(name, atHand()) {
+			kept.Why[name] = "loaded often"
+		}
+	}
 	for _, r := range requirements() {
 		modules, _ := s.Index.Resolve(r.module)
 		for _, m := range modules {
-			needed.Why[m] = r.why
+			kept.Why[m] = r.why
 		}
 	}
-	needed.Close()
-	packed := map[string]bool{}
-	for name := range s.Why {
-		_, often := takenBy(everyday(), cmp.Or(s.Index.Tree[name], s.Index.Paths[name]))
-		if size(name) >= packedFrom && !often && needed.Why[name] == "" {
-			packed[name] = true
+	kept.Close()
+	stored := map[string]string{}
+	archives, filled := 0, archiveSize
+	for _, name := range s.Sorted() {
+		switch {
+		case kept.Why[name] != "":
+		case size(name) >= singleFrom && !of(name, everyday()):
+			stored[name] = s.PlainPath(name) + singleSuffix
+		default:
+			if filled += size(name); filled > archiveSize {
+				archives, filled = archives+1, size(name)
+			}
+			stored[name] = fmt.Sprintf("packs/%d%s/%s", archives, module.ArchiveSuffix, s.PlainPath(name))
 		}
 	}
-	return packed
+	return stored
 }
 
-// packModules compresses modules beside each other, or takes them from the cache.
-func (b *builder) packModules(ctx context.Context, plain map[string][]byte) (map[string][]byte, error) {
-	if len(plain) == 0 {
-		return nil, nil
-	}
-	c := modulePacker(ctx)
-	b.manifest.ModulePack = c.identity
-	if strings.HasPrefix(c.identity, "Go ") {
-		b.report("no xz program here (Debian's package xz-utils): the initrd gets 12 %% larger than it must be")
-	}
-	b.report("compressing %d large modules, with %s", len(plain), c.identity)
-	names := slices.Sorted(maps.Keys(plain))
-	packed := make([][]byte, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, name := range names {
-		group.Go(func() (err error) {
-			h := sha256.New()
-			fmt.Fprintf(h, "module\n%s\n%s\n", c.identity, runtime.Version())
-			h.Write(plain[name])
-			packed[i], err = b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) { return c.compress(ctx, plain[name]) })
-			if err != nil {
-				return fmt.Errorf("compress module %s: %w", name, err)
+// storedFiles is what the modules are in the image, by their paths below lib/modules/<release>: the files as they are, and what is still to be compressed.
+func storedFiles(s *moduleSet, content map[string][]byte) (files, toCompress map[string][]byte, err error) {
+	files, toCompress = map[string][]byte{}, map[string][]byte{}
+	archives := map[string]*archive{}
+	for name, b := range content {
+		file, member, archived := strings.Cut(s.ImagePath(name), module.ArchiveSuffix+"/")
+		switch {
+		case archived:
+			if archives[file] == nil {
+				archives[file] = newArchive()
 			}
-			return nil
-		})
+			archives[file].file(member, b, 0o644)
+		case s.Stored[name] != "":
+			toCompress[file] = b
+		default:
+			files[file] = b
+		}
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	for file, a := range archives {
+		if toCompress[file+module.ArchiveSuffix], err = a.bytes(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return files, toCompress, nil
+}
+
+// packModules compresses files beside each other, each by what its name asks for, or takes them from the cache.
+func (b *builder) packModules(ctx context.Context, plain map[string][]byte) (map[string][]byte, error) {
+	var singles, archives []string
+	for _, name := range slices.Sorted(maps.Keys(plain)) {
+		if strings.HasSuffix(name, singleSuffix) {
+			singles = append(singles, name)
+		} else {
+			archives = append(archives, name)
+		}
 	}
 	all := map[string][]byte{}
-	for i, name := range names {
-		all[name] = packed[i]
+	if len(singles) > 0 {
+		c := modulePacker(ctx)
+		b.manifest.ModulePack = c.identity
+		if strings.HasPrefix(c.identity, "Go ") {
+			b.report("no xz program here (Debian's package xz-utils): the initrd gets 12 %% larger than it must be")
+		}
+		b.report("compressing %d large modules, with %s", len(singles), c.identity)
+		if err := b.compressAll(ctx, c, singles, plain, all); err != nil {
+			return nil, err
+		}
+	}
+	if len(archives) > 0 {
+		c := zstdCompressor(ctx)
+		b.manifest.ModuleArchive = c.identity
+		b.report("compressing %d archives of modules, with %s", len(archives), c.identity)
+		if err := b.compressAll(ctx, c, archives, plain, all); err != nil {
+			return nil, err
+		}
 	}
 	return all, nil
 }
 
+// compressAll puts what c makes of the files of these names, or has made of them before, into packed.
+func (b *builder) compressAll(ctx context.Context, c compressor, names []string, plain, packed map[string][]byte) error {
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, name := range names {
+		group.Go(func() error {
+			h := sha256.New()
+			fmt.Fprintf(h, "module\n%s\n%s\n", c.identity, runtime.Version())
+			h.Write(plain[name])
+			content, err := b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) { return c.compress(ctx, plain[name]) })
+			if err != nil {
+				return fmt.Errorf("compress %s: %w", name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			packed[name] = content
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
 // modulePacker is what compresses single modules: the xz program (Debian package xz-utils), else Go's encoder, which makes them a fifth larger. Of the
-// formats of the kernel's build xz makes the smallest, and each machine unpacks few.
+// formats of the kernel's build xz makes the smallest.
 func modulePacker(ctx context.Context) compressor {
 	program, version := installed(ctx, "xz", xzVersion)
 	if version == "" {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestModulePacker(t *testing.T) {
-	plain := bytes.Repeat([]byte("a module "), packedFrom/4)
+	plain := bytes.Repeat([]byte("a module "), singleFrom/4)
 	pack := func(t *testing.T, c compressor) {
 		t.Helper()
 		first, err := c.compress(t.Context(), plain)

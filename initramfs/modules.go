@@ -96,12 +96,11 @@ func (s *moduleSet) require(need []requirement) error {
 	return nil
 }
 
-// modulesSegment makes lib/modules/<release> for the image: small modules and
-// those that nearly every machine loads decompressed, since the whole is
-// compressed better without that; all others each by itself, by pack. It also
-// returns which firmware they name. Without pack the archive is none, and the
-// rest is as it would be.
-func modulesSegment(fsys fs.FS, release string, s *moduleSet, pack func(map[string][]byte) (map[string][]byte, error)) (*archive, []Module, firmwareNames, error) {
+// modulesSegment makes lib/modules/<release> for the image. What pack returns
+// of the files that are compressed there, by their paths, is put into it. It
+// also returns which firmware the modules name. Without pack the archive is
+// none, and the rest is as it would be.
+func modulesSegment(fsys fs.FS, release string, s *moduleSet, pack func(plain map[string][]byte) (map[string][]byte, error)) (*archive, []Module, firmwareNames, error) {
 	content := map[string][]byte{}
 	wanted := firmwareNames{}
 	for _, name := range s.Sorted() {
@@ -116,30 +115,29 @@ func modulesSegment(fsys fs.FS, release string, s *moduleSet, pack func(map[stri
 		wanted.add(name, firmwareOf(b)...)
 	}
 	wanted.addBuiltin(s.Index.BuiltinInfo)
-	s.Suffix = map[string]string{}
-	large := map[string][]byte{}
-	for name := range packable(s, func(name string) int { return len(content[name]) }) {
-		large[name], s.Suffix[name] = content[name], packedSuffix
-	}
+	s.Stored = stores(s, func(name string) int { return len(content[name]) })
 	var list []Module
 	for _, name := range s.Sorted() {
 		list = append(list, Module{Name: name, Path: s.ImagePath(name), Bytes: int64(len(content[name])), Why: s.Why[name]})
 	}
+	slices.SortFunc(list, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	if pack == nil {
 		return nil, list, wanted, nil
 	}
-	packed, err := pack(large)
+	files, compressed, err := storedFiles(s, content)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	maps.Copy(content, packed)
-	a := newArchive()
-	root := path.Join("lib/modules", release)
-	for _, name := range s.Sorted() {
-		a.file(path.Join(root, s.ImagePath(name)), content[name], 0o644)
+	if compressed, err = pack(compressed); err != nil {
+		return nil, nil, nil, err
 	}
+	maps.Copy(files, compressed)
 	for name, index := range s.Files() {
-		a.file(path.Join(root, name), []byte(index), 0o644)
+		files[name] = []byte(index)
+	}
+	a := newArchive()
+	for name, b := range files {
+		a.file(path.Join("lib/modules", release, name), b, 0o644)
 	}
 	return a, list, wanted, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
 	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 	"github.com/u-root/mkuimage/cpio"
@@ -101,13 +102,13 @@ func TestSelectionRules(t *testing.T) {
 	}
 }
 
-// stored packs modules as they are.
-func stored(plain map[string][]byte) (map[string][]byte, error) { return plain, nil }
+// asIs packs modules as they are.
+func asIs(plain map[string][]byte) (map[string][]byte, error) { return plain, nil }
 
-// TestModulesSegmentPacked: large modules are compressed by themselves, but for those that nearly every machine loads.
+// TestModulesSegmentPacked: what nearly every boot loads is a file of its own, large modules are compressed by themselves, the others in archives.
 func TestModulesSegmentPacked(t *testing.T) {
 	fsys := kernelmodulestest.Folder()
-	large := func(name string, size int) []byte { return append([]byte("\x7fELF"+name), make([]byte, size)...) }
+	content := func(name string, size int) []byte { return append([]byte("\x7fELF"+name), make([]byte, size)...) }
 	fsys["modules.dep"] = kernelmodulestest.Text(
 		"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko",
 		"kernel/fs/jbd2/jbd2.ko:",
@@ -115,27 +116,32 @@ func TestModulesSegmentPacked(t *testing.T) {
 		"kernel/drivers/net/phy/libphy.ko:",
 		"kernel/drivers/net/phy/large.ko:",
 		"kernel/drivers/net/phy/small.ko:",
+		"kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko",
+		"kernel/net/core/failover.ko:",
+		"kernel/drivers/usb/host/xhci-hcd.ko:",
 	)
 	paths := map[string]int{
-		"kernel/fs/ext4/ext4.ko": packedFrom, "kernel/fs/jbd2/jbd2.ko": packedFrom, // what no machine boots without
-		"kernel/drivers/net/ethernet/realtek/r8169.ko": packedFrom, "kernel/drivers/net/phy/large.ko": packedFrom,
-		"kernel/drivers/net/phy/libphy.ko": packedFrom, // among everyday
-		"kernel/drivers/net/phy/small.ko":  100,
+		"kernel/fs/ext4/ext4.ko": singleFrom, "kernel/fs/jbd2/jbd2.ko": singleFrom, // what no machine boots without
+		"kernel/drivers/net/virtio_net.ko": singleFrom, "kernel/net/core/failover.ko": 100, // nearly every one
+		"kernel/drivers/net/ethernet/realtek/r8169.ko": singleFrom, "kernel/drivers/net/phy/large.ko": singleFrom,
+		"kernel/drivers/net/phy/libphy.ko":    singleFrom, // among everyday
+		"kernel/drivers/net/phy/small.ko":     100,
+		"kernel/drivers/usb/host/xhci-hcd.ko": archiveSize, // nothing else has room beside it
 	}
 	for name, size := range paths {
-		fsys[name] = &fstest.MapFile{Data: large(name, size)}
+		fsys[name] = &fstest.MapFile{Data: content(name, size)}
 	}
 	x, err := kernelmodules.ReadIndex(fsys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := selectModules(x, []rule{{pattern: "drivers/net/..."}, {pattern: "fs/..."}}, wishes{}, nil)
+	set, err := selectModules(x, []rule{{pattern: "drivers/..."}, {pattern: "fs/..."}}, wishes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var given []string
+	given := map[string][]byte{}
 	a, list, _, err := modulesSegment(fsys, "6.1.0", set, func(plain map[string][]byte) (map[string][]byte, error) {
-		given = slices.Sorted(maps.Keys(plain))
+		given = plain
 		packed := map[string][]byte{}
 		for name := range plain {
 			packed[name] = []byte("packed " + name)
@@ -145,31 +151,52 @@ func TestModulesSegmentPacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"large", "r8169"}, given); diff != "" {
-		t.Errorf("packed (-want +got):\n%s", diff)
-	}
 	raw, err := a.bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := contents(t, raw)
-	const folder = "lib/modules/6.1.0/kernel/drivers/net/"
-	for name, want := range map[string]string{
-		"ethernet/realtek/r8169.ko.xz": "packed r8169",
-		"phy/large.ko.xz":              "packed large",
-		"phy/libphy.ko":                string(large("kernel/drivers/net/phy/libphy.ko", packedFrom)),
-		"phy/small.ko":                 string(large("kernel/drivers/net/phy/small.ko", 100)),
-	} {
-		if files[folder+name] != want {
-			t.Errorf("%s has %d bytes, want %d", name, len(files[folder+name]), len(want))
+	want := map[string]string{"modules.alias": "", "modules.builtin": "", "modules.builtin.modinfo": "", "modules.dep": "", "modules.softdep": ""}
+	for _, name := range []string{"kernel/fs/ext4/ext4.ko", "kernel/fs/jbd2/jbd2.ko", "kernel/drivers/net/virtio_net.ko", "kernel/net/core/failover.ko"} {
+		want[name] = string(content(name, paths[name]))
+	}
+	for _, name := range []string{"kernel/drivers/net/ethernet/realtek/r8169.ko.xz", "kernel/drivers/net/phy/large.ko.xz", "packs/1.cpio.zst", "packs/2.cpio.zst"} {
+		want[name] = "packed " + name
+	}
+	got := map[string]string{}
+	for name, b := range contents(t, raw) {
+		got[strings.TrimPrefix(name, "lib/modules/6.1.0/")] = b
+	}
+	dep := got["modules.dep"]
+	for name := range want {
+		if strings.HasPrefix(name, "modules.") {
+			got[name] = ""
 		}
 	}
-	const dep = "kernel/drivers/net/ethernet/realtek/r8169.ko.xz: kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/large.ko.xz\n"
-	if got := files["lib/modules/6.1.0/modules.dep"]; !strings.Contains(got, dep) {
-		t.Errorf("modules.dep is\n%s\nwant in it\n%s", got, dep)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("segment (-want +got):\n%s", diff)
+	}
+	for file, members := range map[string][]string{
+		"packs/1.cpio.zst": {"kernel/drivers/net/phy/libphy.ko", "kernel/drivers/net/phy/small.ko"},
+		"packs/2.cpio.zst": {"kernel/drivers/usb/host/xhci-hcd.ko"},
+	} {
+		want := map[string]string{}
+		for _, name := range members {
+			want[name] = string(content(name, paths[name]))
+		}
+		if diff := cmp.Diff(want, contents(t, given[file])); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+	const wantDep = "kernel/drivers/net/ethernet/realtek/r8169.ko.xz: packs/1.cpio.zst/kernel/drivers/net/phy/libphy.ko kernel/drivers/net/phy/large.ko.xz\n"
+	if !strings.Contains(dep, wantDep) {
+		t.Errorf("modules.dep is\n%s\nwant in it\n%s", dep, wantDep)
 	}
 	for _, m := range list {
-		if want := int64(len(fsys[strings.TrimSuffix(m.Path, packedSuffix)].Data)); m.Bytes != want {
+		_, plain, archived := strings.Cut(m.Path, module.ArchiveSuffix+"/")
+		if !archived {
+			plain = strings.TrimSuffix(m.Path, singleSuffix)
+		}
+		if want := int64(len(fsys[plain].Data)); m.Bytes != want {
 			t.Errorf("the list has %s with %d bytes, want %d, unpacked", m.Path, m.Bytes, want)
 		}
 	}
@@ -185,20 +212,18 @@ func TestModulesSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, list, _, err := modulesSegment(fsys, "6.1.0", set, stored)
+	a, list, _, err := modulesSegment(fsys, "6.1.0", set, asIs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := []string{list[0].Name, list[1].Name, list[2].Name}; !slices.Equal(got, []string{"r8169", "libphy", "realtek"}) {
 		t.Errorf("modulesSegment() lists %v", got)
 	}
+	const archive = "packs/1.cpio.zst/kernel/drivers/net"
 	want := map[string]string{
-		"lib/modules/6.1.0/kernel/drivers/net/ethernet/realtek/r8169.ko": "module r8169",
-		"lib/modules/6.1.0/kernel/drivers/net/phy/libphy.ko":             "module kernel/drivers/net/phy/libphy.ko",
-		"lib/modules/6.1.0/kernel/drivers/net/phy/realtek.ko":            "module kernel/drivers/net/phy/realtek.ko",
-		"lib/modules/6.1.0/modules.dep": "kernel/drivers/net/ethernet/realtek/r8169.ko: kernel/drivers/net/phy/libphy.ko\n" +
-			"kernel/drivers/net/phy/libphy.ko:\n" +
-			"kernel/drivers/net/phy/realtek.ko: kernel/drivers/net/phy/libphy.ko\n",
+		"lib/modules/6.1.0/modules.dep": archive + "/ethernet/realtek/r8169.ko: " + archive + "/phy/libphy.ko\n" +
+			archive + "/phy/libphy.ko:\n" +
+			archive + "/phy/realtek.ko: " + archive + "/phy/libphy.ko\n",
 		"lib/modules/6.1.0/modules.softdep":         "softdep r8169 pre: realtek\n",
 		"lib/modules/6.1.0/modules.alias":           "alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n",
 		"lib/modules/6.1.0/modules.builtin":         "kernel/drivers/block/loop.ko\n",
@@ -208,7 +233,18 @@ func TestModulesSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, contents(t, raw)); diff != "" {
+	got := contents(t, raw)
+	const file = "lib/modules/6.1.0/packs/1.cpio.zst"
+	wantMembers := map[string]string{
+		"kernel/drivers/net/ethernet/realtek/r8169.ko": "module r8169",
+		"kernel/drivers/net/phy/libphy.ko":             "module kernel/drivers/net/phy/libphy.ko",
+		"kernel/drivers/net/phy/realtek.ko":            "module kernel/drivers/net/phy/realtek.ko",
+	}
+	if diff := cmp.Diff(wantMembers, contents(t, []byte(got[file]))); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+	delete(got, file)
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("segment (-want +got):\n%s", diff)
 	}
 }

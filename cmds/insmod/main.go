@@ -16,7 +16,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: insmod <file> [<parameter>=<value> …]")
 		os.Exit(2)
 	}
-	if err := (module.System{}).Insert(os.Args[1], strings.Join(os.Args[2:], " ")); err != nil {
+	if err := new(module.System).Insert(os.Args[1], strings.Join(os.Args[2:], " ")); err != nil {
 		fmt.Fprintln(os.Stderr, "insmod:", strings.TrimPrefix(err.Error(), "insmod ")) // as some of them begin
 		os.Exit(1)
 	}

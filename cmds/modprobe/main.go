@@ -48,7 +48,7 @@ func load(name string, parameters []string) error {
 	}
 	p, _ := plan.Parse(line) // a mistake elsewhere on the line is no reason to load no driver
 	options := module.Options{Parameters: p.Devices.Parameters}
-	loader, err := module.Open("/", unix.ByteSliceToString(uts.Release[:]), module.System{}, options)
+	loader, err := module.Open("/", unix.ByteSliceToString(uts.Release[:]), new(module.System), options)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func open() (*module.Loader, error) {
 	if err := unix.Uname(&name); err != nil {
 		return nil, err
 	}
-	return module.Open("/", unix.ByteSliceToString(name.Release[:]), module.System{}, module.Options{})
+	return module.Open("/", unix.ByteSliceToString(name.Release[:]), new(module.System), module.Options{})
 }
 
 // LoadModules loads every module of the initramfs.

@@ -99,7 +99,7 @@ func plug(ctx context.Context) error {
 	if err := unix.Uname(&kernel); err != nil {
 		return err
 	}
-	loader, err := module.Open("/", unix.ByteSliceToString(kernel.Release[:]), module.System{}, module.Options{})
+	loader, err := module.Open("/", unix.ByteSliceToString(kernel.Release[:]), new(module.System), module.Options{})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func ThisMachine(pause func(plan.Stage) error) (Machine, error) {
 	return Machine{
 		Root: "/", Sys: os.DirFS("/sys"), Proc: root, Version: imageVersion(root), Release: version,
 		Modules: func(s device.Spec) (Modules, error) {
-			return module.Open("/", version, module.System{}, module.Options{Blacklist: s.Blacklist, Parameters: s.Parameters})
+			return module.Open("/", version, new(module.System), module.Options{Blacklist: s.Blacklist, Parameters: s.Parameters})
 		},
 		Uevents: func() (Uevents, error) { return uevent.Listen() },
 		Mounter: mount.System{},

@@ -1,6 +1,7 @@
 package kernelmodules
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -13,8 +14,9 @@ type Set struct {
 	Why map[string]string
 	// Out is those that are not to be put in as somebody's soft or weak dependency. What a module depends on is put in all the same.
 	Out map[string]bool
-	// Suffix is what the file of a module in an image has behind ".ko", by the module's name, because it is compressed there (".xz").
-	Suffix map[string]string
+	// Stored is where in an image a module lies, by its name, if it does not lie there uncompressed in a file of its own: pkg/kernel/module knows the
+	// forms.
+	Stored map[string]string
 }
 
 // Close adds what the modules in the set depend on, and what their soft and weak dependencies name.
@@ -63,7 +65,12 @@ func (s *Set) Sorted() []string {
 }
 
 // ImagePath is where a module lies in an image, below lib/modules/<version>.
-func (s *Set) ImagePath(name string) string { return plain(s.Index.Paths[name]) + s.Suffix[name] }
+func (s *Set) ImagePath(name string) string {
+	return cmp.Or(s.Stored[name], s.PlainPath(name))
+}
+
+// PlainPath is where a module lies if it is neither compressed nor in an archive.
+func (s *Set) PlainPath(name string) string { return plain(s.Index.Paths[name]) }
 
 // Files are the index files for the modules in the set, by their names. They are text; the kernel's own modules.builtin files are kept as far
 // as they help to find out whether something is there.

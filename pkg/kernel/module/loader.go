@@ -3,7 +3,6 @@ package module
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -11,10 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/liveboot/liveboot/pkg/fetch/decompress"
 )
 
 // ErrNotFound says that neither the folder nor the kernel has a module of the asked name or alias.
@@ -25,53 +20,6 @@ type Inserter interface {
 	// Insert loads the module in file with parameters as "name=value name=value". A module that is there already is
 	// no error.
 	Insert(file, parameters string) error
-}
-
-// System is the Inserter of the running kernel.
-type System struct{}
-
-// Insert calls finit_module(2), or, with what a compressed file unpacks to, init_module(2): few kernels unpack modules themselves
-// (CONFIG_MODULE_DECOMPRESS).
-func (System) Insert(file, parameters string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if strings.HasSuffix(file, ".ko") {
-		err = unix.FinitModule(int(f.Fd()), parameters, 0)
-	} else {
-		var image []byte
-		if image, err = unpacked(f); err == nil {
-			err = unix.InitModule(image, parameters)
-		}
-	}
-	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("insmod %s: %w", file, err)
-	}
-	return nil
-}
-
-// unpackedMax bounds what a module unpacks to, in bytes: none comes near it, and a damaged file may claim anything.
-const unpackedMax = 256 << 20
-
-// unpacked returns what a compressed module, by any of the formats that the kernel's build knows, unpacks to.
-func unpacked(f io.Reader) ([]byte, error) {
-	z, err := decompress.New(f, decompress.Options{Workers: 1})
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	image, err := io.ReadAll(io.LimitReader(z, unpackedMax+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(image) == 0:
-		return nil, errors.New("the file is empty")
-	case len(image) > unpackedMax:
-		return nil, fmt.Errorf("it unpacks to more than %d bytes", unpackedMax)
-	}
-	return image, nil
 }
 
 // Options change how a Loader loads.
