@@ -189,7 +189,11 @@ func (b *run) bringUp(ctx context.Context) error {
 	group, both := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		// The drivers outlive the stage, so they have the boot's context, not the stage's.
-		return b.driversUp(ctx)
+		if err := b.driversUp(ctx); err != nil {
+			return err
+		}
+		b.loadAhead()
+		return nil
 	})
 	group.Go(func() error {
 		// The network outlives the stage too, but does not come up where the drivers failed.
@@ -205,6 +209,19 @@ func (b *run) bringUp(ctx context.Context) error {
 func (b *run) driversUp(ctx context.Context) error {
 	_, err := stage(ctx, b, plan.Devices, b.coldPlug)
 	return err
+}
+
+// loadAhead loads what streaming and the mounts of the live system will ask for, while the network is waited for; a guess is only that KIWI's roots are ext4.
+// Who asks for a module that could not be loaded is told then.
+func (b *run) loadAhead() {
+	if b.plan.Stream.Wanted() {
+		for _, m := range daemon.Modules() {
+			_ = b.modules.LoadWith(m.Name, m.Parameters)
+		}
+	}
+	for _, name := range []string{"loop", "fs-iso9660", "fs-squashfs", "fs-overlay", "fs-ext4"} {
+		_, _ = b.modules.Load(name)
+	}
 }
 
 // loadModules opens the drivers and starts to listen for devices, before anything can come that must not be missed.

@@ -436,34 +436,21 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// sequence returns the commands, those of the two stages that run beside each other in a fixed order.
+// sequence returns the commands, those of what runs beside each other at the beginning in a fixed order.
 func (m *machine) sequence() string {
-	var first, rest []string
-	early := []string{"# devices", "# network", "modprobe nic", "ip address"}
-	for _, line := range m.lines {
-		if hasAnyPrefix(line, early) {
-			first = append(first, line)
-		} else {
-			rest = append(rest, line)
-		}
+	early := []string{
+		"# devices", "# network", "modprobe nic", "ip address",
+		"modprobe nbd", "modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay",
 	}
-	for i := range early {
-		for j := i; j < len(first); j++ {
-			if strings.HasPrefix(first[j], early[i]) && i < len(first) {
-				first[i], first[j] = first[j], first[i]
-			}
-		}
+	order := func(line string) int {
+		return slices.IndexFunc(early, func(prefix string) bool { return strings.HasPrefix(line, prefix) })
 	}
-	return strings.Join(append(first, rest...), "\n") + "\n"
-}
-
-func hasAnyPrefix(s string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
+	n := slices.IndexFunc(m.lines, func(line string) bool { return order(line) < 0 })
+	if n < 0 {
+		n = len(m.lines)
 	}
-	return false
+	first := slices.SortedStableFunc(slices.Values(m.lines[:n]), func(a, b string) int { return cmp.Compare(order(a), order(b)) })
+	return strings.Join(append(first, m.lines[n:]...), "\n") + "\n"
 }
 
 func golden(t *testing.T, name, got string) {
@@ -570,6 +557,28 @@ func TestRunCardElsewhere(t *testing.T) {
 	}
 	if !started.Load() {
 		t.Error("the boot ended while a driver was at its start")
+	}
+}
+
+// TestRunLoadsAhead: what streaming and the mounts need is loaded while the network is waited for.
+func TestRunLoadsAhead(t *testing.T) {
+	m := newMachine(t)
+	m.server = ranged(image, nil)
+	m.stream = func(daemon.Job) (Streaming, error) { return newStreaming(m, isReady), nil }
+	m.plugged = make(chan struct{})
+	var mu sync.Mutex
+	missing := []string{"modprobe nbd nbds_max=0 max_part=0", "modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay"}
+	m.onModprobe = func(command string) {
+		mu.Lock()
+		defer mu.Unlock()
+		n := len(missing)
+		missing = slices.DeleteFunc(missing, func(wanted string) bool { return wanted == command })
+		if len(missing) == 0 && n > 0 {
+			close(m.plugged)
+		}
+	}
+	if err := m.boot("rd.net.timeout.iflink=60 rd.liveboot.stream=on"); err != nil {
+		t.Errorf("Run: %v\n%s", err, m.sequence())
 	}
 }
 
