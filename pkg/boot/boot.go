@@ -187,15 +187,17 @@ func (b *run) fromMemory(ctx context.Context) (medium, error) {
 // the sound chip are still loading.
 func (b *run) bringUp(ctx context.Context) error {
 	group, both := errgroup.WithContext(ctx)
+	connected, done := context.WithCancel(ctx)
 	group.Go(func() error {
 		// The drivers outlive the stage, so they have the boot's context, not the stage's.
 		if err := b.driversUp(ctx); err != nil {
 			return err
 		}
-		b.loadAhead()
+		b.loadAhead(connected)
 		return nil
 	})
 	group.Go(func() error {
+		defer done()
 		// The network outlives the stage too, but does not come up where the drivers failed.
 		live, cancel := context.WithCancel(ctx)
 		stop := context.AfterFunc(both, cancel)
@@ -211,15 +213,17 @@ func (b *run) driversUp(ctx context.Context) error {
 	return err
 }
 
-// loadAhead loads what streaming and the mounts of the live system will ask for, while the network is waited for; a guess is only that KIWI's roots are ext4.
-// Who asks for a module that could not be loaded is told then.
-func (b *run) loadAhead() {
+// loadAhead loads what streaming and the mounts of most live systems, KIWI's above all, will ask for, until ctx ends: while the network is waited for. Who asks
+// for a module that could not be loaded is told then. The driver nbd is not among them: it gets parameters that a live system that is not streamed has no use for.
+func (b *run) loadAhead(ctx context.Context) {
+	names := []string{"loop", "fs-iso9660", "fs-squashfs", "fs-overlay", "fs-ext4"}
 	if b.plan.Stream.Wanted() {
-		for _, m := range daemon.Modules() {
-			_ = b.modules.LoadWith(m.Name, m.Parameters)
-		}
+		names = append([]string{"dm_mod"}, names...)
 	}
-	for _, name := range []string{"loop", "fs-iso9660", "fs-squashfs", "fs-overlay", "fs-ext4"} {
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return
+		}
 		_, _ = b.modules.Load(name)
 	}
 }

@@ -82,6 +82,8 @@ type machine struct {
 	// memory that is available, in KiB.
 	memory int
 	mounts func(mount.Point) error
+	// ext4 is a module, where otherwise the kernel has it built in.
+	ext4 bool
 	// stream starts the streaming process.
 	stream func(daemon.Job) (Streaming, error)
 	noLink bool
@@ -300,8 +302,13 @@ func (dhcp) Acquire(context.Context, network.Link, func(int)) (network.Lease, er
 }
 
 func (m *machine) machine() Machine {
-	m.write("lib/modules/"+release+"/modules.dep", []byte("kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nbd.ko:\nkernel/dm-mod.ko:\nkernel/nic.ko:\nkernel/sd_mod.ko:\nkernel/usb_storage.ko:\n"), 0o644)
-	m.write("lib/modules/"+release+"/modules.alias", []byte("alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\nalias scsi:t-0x00* sd_mod\nalias usb:*ic08* usb_storage\n"), 0o644)
+	dep := "kernel/brd.ko:\nkernel/loop.ko:\nkernel/isofs.ko:\nkernel/squashfs.ko:\nkernel/overlay.ko:\nkernel/nbd.ko:\nkernel/dm-mod.ko:\nkernel/nic.ko:\nkernel/sd_mod.ko:\nkernel/usb_storage.ko:\n"
+	aliases := "alias fs-iso9660 isofs\nalias fs-squashfs squashfs\nalias fs-overlay overlay\nalias pci:nic nic\nalias scsi:t-0x00* sd_mod\nalias usb:*ic08* usb_storage\n"
+	if m.ext4 {
+		dep, aliases = dep+"kernel/ext4.ko:\n", aliases+"alias fs-ext4 ext4\n"
+	}
+	m.write("lib/modules/"+release+"/modules.dep", []byte(dep), 0o644)
+	m.write("lib/modules/"+release+"/modules.alias", []byte(aliases), 0o644)
 	m.write("proc/meminfo", fmt.Appendf(nil, "MemTotal: %d kB\nMemAvailable: %d kB\n", 2*m.memory, m.memory), 0o644)
 	m.write(handoff.ShutdownProgram, []byte("shutdown"), 0o755)
 	m.write("proc/cmdline", []byte(m.line), 0o644)
@@ -436,21 +443,29 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// sequence returns the commands, those of what runs beside each other at the beginning in a fixed order.
+// sequence returns the commands, in a fixed order those of what runs beside each other at the beginning, and the modules that are loaded at some time then or
+// when they are needed.
 func (m *machine) sequence() string {
-	early := []string{
-		"# devices", "# network", "modprobe nic", "ip address",
-		"modprobe nbd", "modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay",
-	}
+	ahead := []string{"modprobe dm_mod", "modprobe ext4", "modprobe isofs", "modprobe loop", "modprobe overlay", "modprobe squashfs"}
+	early := []string{"# devices", "# network", "modprobe nic", "ip address"}
 	order := func(line string) int {
 		return slices.IndexFunc(early, func(prefix string) bool { return strings.HasPrefix(line, prefix) })
 	}
-	n := slices.IndexFunc(m.lines, func(line string) bool { return order(line) < 0 })
-	if n < 0 {
-		n = len(m.lines)
+	var loaded, others []string
+	for _, line := range m.lines {
+		if slices.Contains(ahead, line) {
+			loaded = append(loaded, line)
+		} else {
+			others = append(others, line)
+		}
 	}
-	first := slices.SortedStableFunc(slices.Values(m.lines[:n]), func(a, b string) int { return cmp.Compare(order(a), order(b)) })
-	return strings.Join(append(first, m.lines[n:]...), "\n") + "\n"
+	slices.Sort(loaded)
+	n := slices.IndexFunc(others, func(line string) bool { return order(line) < 0 })
+	if n < 0 {
+		n = len(others)
+	}
+	slices.SortStableFunc(others[:n], func(a, b string) int { return cmp.Compare(order(a), order(b)) })
+	return strings.Join(slices.Concat(others[:n], loaded, others[n:]), "\n") + "\n"
 }
 
 func golden(t *testing.T, name, got string) {
@@ -563,11 +578,12 @@ func TestRunCardElsewhere(t *testing.T) {
 // TestRunLoadsAhead: what streaming and the mounts need is loaded while the network is waited for.
 func TestRunLoadsAhead(t *testing.T) {
 	m := newMachine(t)
+	m.ext4 = true
 	m.server = ranged(image, nil)
 	m.stream = func(daemon.Job) (Streaming, error) { return newStreaming(m, isReady), nil }
 	m.plugged = make(chan struct{})
 	var mu sync.Mutex
-	missing := []string{"modprobe nbd nbds_max=0 max_part=0", "modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay"}
+	missing := []string{"modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay", "modprobe ext4"}
 	m.onModprobe = func(command string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -579,6 +595,39 @@ func TestRunLoadsAhead(t *testing.T) {
 	}
 	if err := m.boot("rd.net.timeout.iflink=60 rd.liveboot.stream=on"); err != nil {
 		t.Errorf("Run: %v\n%s", err, m.sequence())
+	}
+}
+
+// TestLoadAhead: when the network is there nothing more is loaded that may not be needed; nor ever nbd, whose parameters would be those of a live system that is
+// not streamed.
+func TestLoadAhead(t *testing.T) {
+	for _, tt := range []struct {
+		name, options, last string
+		want                []string
+	}{
+		{"downloaded", "", "", []string{"modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay", "modprobe ext4"}},
+		{"perhaps streamed", "rd.liveboot.stream=auto", "", []string{"modprobe dm_mod", "modprobe loop", "modprobe isofs", "modprobe squashfs", "modprobe overlay", "modprobe ext4"}},
+		{"connected meanwhile", "", "modprobe isofs", []string{"modprobe loop", "modprobe isofs"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.ext4 = true
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			m.onModprobe = func(command string) {
+				if command == tt.last {
+					cancel()
+				}
+			}
+			b := runOf(t, m, tt.options)
+			if err := b.loadModules(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.loadAhead(ctx)
+			if diff := gocmp.Diff(tt.want, m.lines); diff != "" {
+				t.Errorf("loadAhead ran (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -97,6 +98,28 @@ func TestGoOnGarbage(t *testing.T) {
 	}
 	if said := m.sequence(); !strings.Contains(said, "warning: read what the kernel before this one left") {
 		t.Errorf("said %s, want a warning", said)
+	}
+}
+
+// TestWishStreaming: the next kernel gets what streaming takes, whether or not this one has it loaded.
+func TestWishStreaming(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		want bool
+	}{{"", false}, {"rd.liveboot.stream=on", true}} {
+		b := runOf(t, newMachine(t), tt.line)
+		if err := b.loadModules(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wish, err := b.wish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"nbd", "dm_mod"} {
+			if slices.Contains(wish.Names, name) != tt.want {
+				t.Errorf("with %q the wish has %s: %v, want %v", tt.line, name, !tt.want, tt.want)
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/overlay"
 	"github.com/liveboot/liveboot/pkg/plan"
 	"github.com/liveboot/liveboot/pkg/repack"
+	"github.com/liveboot/liveboot/pkg/stream/daemon"
 	"github.com/liveboot/liveboot/pkg/target"
 )
 
@@ -102,6 +103,11 @@ func (b *run) wish(ctx context.Context) (isokernel.Wish, error) {
 		"fs-ext4", "fs-xfs", "fs-erofs", "fs-vfat", "fs-btrfs", "fs-udf", "nls_iso8859_1", "nls_cp437", "nls_utf8",
 		"8021q", "bonding", "bridge", "aoe", "sd_mod", "sr_mod", "usb_storage", "uas", "usbhid", "hid_generic", alg.Module,
 	})
+	if b.plan.Stream.Wanted() {
+		for _, m := range daemon.Modules() {
+			names = append(names, m.Name)
+		}
+	}
 	return isokernel.Wish{Needed: needed, Names: names}, nil
 }
 
