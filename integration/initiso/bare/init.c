@@ -184,6 +184,7 @@ int main(int argc, char **argv, char **envp)
 	file("sysctl hostname", "/proc/sys/kernel/hostname");
 	file("mounts", "/proc/self/mountinfo");
 	file("memory", "/proc/meminfo");
+	file("zones", "/proc/zoneinfo");
 	fputs("BARE-END\n", console);
 	fflush(console);
 off:
