@@ -17,6 +17,7 @@ import (
 	"github.com/liveboot/liveboot/initramfs/packed"
 	"github.com/liveboot/liveboot/pkg/initrd"
 	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
+	"github.com/liveboot/liveboot/pkg/kernelmodules"
 )
 
 // Contents is what an initrd holds, ours or another.
@@ -111,7 +112,7 @@ func inspectInitrd(image []byte) (*Contents, error) {
 		if release, _, ok := cutModule(f.Name); ok {
 			kernels[release] = true
 		}
-		return c.note(f)
+		return kernelmodules.Members(c.note)(f)
 	}, packed.LZMA())
 	if err != nil {
 		return nil, err
@@ -132,6 +133,7 @@ func inspectInitrd(image []byte) (*Contents, error) {
 		return nil, errors.New("the file holds nothing but zeros")
 	}
 	c.Kernels = slices.Sorted(maps.Keys(kernels))
+	sortModules(c.Modules)
 	return c, nil
 }
 
@@ -160,11 +162,7 @@ func (c *Contents) note(f initrd.File) error {
 		_, name, _ := strings.Cut(f.Name, firmwareRoot+"/")
 		c.Firmware = append(c.Firmware, Firmware{Path: name, Bytes: f.Size})
 	default:
-		_, file, ok := cutModule(f.Name)
-		switch {
-		case ok && strings.HasSuffix(base, kmodule.ArchiveSuffix):
-			return c.noteArchive(file, f)
-		case ok && strings.Contains(base, ".ko"):
+		if _, file, ok := cutModule(f.Name); ok && strings.Contains(base, ".ko") {
 			c.Modules = append(c.Modules, Module{Name: kmodule.Name(file), Path: file, Bytes: f.Size})
 		}
 	}
@@ -177,24 +175,6 @@ func readSmall(f initrd.File) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)
 	}
 	return b, nil
-}
-
-// noteArchive takes the modules of an archive, whose path below the modules'
-// folder is file.
-func (c *Contents) noteArchive(file string, f initrd.File) error {
-	b, err := io.ReadAll(f.Content)
-	if err == nil {
-		err = initrd.Read(b, func(member initrd.File) error {
-			if member.Mode.IsRegular() {
-				c.Modules = append(c.Modules, Module{Name: kmodule.Name(member.Name), Path: path.Join(file, member.Name), Bytes: member.Size})
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", f.Name, err)
-	}
-	return nil
 }
 
 // cutModule splits "lib/modules/6.1.0/kernel/a.ko" behind the release; it may

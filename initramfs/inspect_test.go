@@ -117,7 +117,7 @@ func TestInspectErrors(t *testing.T) {
 		{"empty", nil, "nothing but zeros"},
 		{"zeros", make([]byte, 1000), "nothing but zeros"},
 		{"text", []byte("text"), "neither a cpio archive"},
-		{"damaged archive of modules", damaged, "read lib/modules/6.1.0/packs/1.cpio.zst: "},
+		{"damaged archive of modules", damaged, "lib/modules/6.1.0/packs/1.cpio.zst: "},
 		{"cut off", cut[:len(cut)-20], "segment 2"},
 		{"other JSON", []byte("{}"), "not the initrd.json"},
 		{"damaged JSON", []byte("{"), "neither an initrd nor"},

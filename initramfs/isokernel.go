@@ -178,7 +178,7 @@ func (l *liveISO) initrd(ctx context.Context, files []isokernel.File, release st
 		if err != nil {
 			return nil, err
 		}
-		if err := initrd.Read(b, until(ctx, initrd.Into(m, kernelFile(release))), packed.LZMA()); err != nil {
+		if err := initrd.Read(b, kernelmodules.Members(until(ctx, initrd.Into(m, kernelFile(release)))), packed.LZMA()); err != nil {
 			return nil, err
 		}
 	}

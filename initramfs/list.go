@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-
-	kmodule "github.com/liveboot/liveboot/pkg/kernel/module"
 )
 
 // List says which modules and which firmware Build would put into the image,
@@ -46,12 +44,7 @@ func (m *Manifest) WriteList(w io.Writer) error {
 	for _, module := range slices.SortedFunc(slices.Values(m.Modules), func(a, b Module) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Path, b.Path))
 	}) {
-		// As -drivers and -no-drivers want it: in which archive it lies is of no use to anyone here.
-		file := module.Path
-		if _, member, ok := strings.Cut(file, kmodule.ArchiveSuffix+"/"); ok {
-			file = member
-		}
-		fmt.Fprintf(t, "%10d\t%s\t%s\t%s\n", module.Bytes, module.Name, file, module.Why)
+		fmt.Fprintf(t, "%10d\t%s\t%s\t%s\n", module.Bytes, module.Name, module.Path, module.Why)
 		total += module.Bytes
 	}
 	fmt.Fprintf(t, "%10d\t%d modules of kernel %s\n", total, len(m.Modules), m.Kernel)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -19,7 +21,7 @@ type Manifest struct {
 	Reason        string      `json:"reason"`                  // for the compression
 	Compressor    string      `json:"compressor"`              // program, version, settings
 	ModulePack    string      `json:"modulePack,omitempty"`    // the same for large modules, each by itself
-	ModuleArchive string      `json:"moduleArchive,omitempty"` // the same for archives of small ones
+	ModuleArchive string      `json:"moduleArchive,omitempty"` // the same for the archives of others
 	Init          string      `json:"init"`                    // Go package of process 1
 	Commands      []string    `json:"commands"`
 	Segments      []Segment   `json:"segments"`
@@ -46,7 +48,7 @@ type Segment struct {
 // Module is a kernel module in an initrd.
 type Module struct {
 	Name  string `json:"name"`  // as in /proc/modules
-	Path  string `json:"path"`  // below lib/modules/<kernel>
+	Path  string `json:"path"`  // below lib/modules/<kernel>, or in an archive there
 	Bytes int64  `json:"bytes"` // uncompressed
 	Why   string `json:"why"`   // how it came in
 }
@@ -65,6 +67,11 @@ type image struct {
 	Version string    `json:"version"`
 	Kernel  string    `json:"kernel"`
 	Date    time.Time `json:"date,omitzero"`
+}
+
+// sortModules sorts modules by their paths.
+func sortModules(all []Module) {
+	slices.SortFunc(all, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 }
 
 // WriteTable writes the sizes for people, a segment a line; in parentheses a

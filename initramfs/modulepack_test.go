@@ -10,7 +10,7 @@ import (
 	"github.com/liveboot/liveboot/pkg/needs"
 )
 
-func TestModulePacker(t *testing.T) {
+func TestSingleCompressor(t *testing.T) {
 	plain := bytes.Repeat([]byte("a module "), singleFrom/4)
 	pack := func(t *testing.T, c compressor) {
 		t.Helper()
@@ -32,15 +32,15 @@ func TestModulePacker(t *testing.T) {
 		// Settings of the person who builds must not show.
 		t.Setenv("XZ_DEFAULTS", "--format=lzma")
 		t.Setenv("XZ_OPT", "--check=sha256")
-		c := modulePacker(t.Context())
+		c := singleCompressor(t.Context())
 		needs.That(t, strings.HasPrefix(c.identity, "xz "), "the xz program (Debian: xz-utils)")
 		pack(t, c)
 	})
 	t.Run("Go", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
-		c := modulePacker(t.Context())
+		c := singleCompressor(t.Context())
 		if !strings.HasPrefix(c.identity, "Go xz") {
-			t.Errorf("modulePacker() is %q, want Go's", c.identity)
+			t.Errorf("singleCompressor() is %q, want Go's", c.identity)
 		}
 		pack(t, c)
 	})
@@ -50,8 +50,8 @@ func TestModulePacker(t *testing.T) {
 		if err := os.WriteFile(program, []byte("#!/bin/sh\necho something else\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if c := modulePacker(t.Context()); !strings.HasPrefix(c.identity, "Go xz") {
-			t.Errorf("modulePacker() is %q, want Go's: the program does not say its version", c.identity)
+		if c := singleCompressor(t.Context()); !strings.HasPrefix(c.identity, "Go xz") {
+			t.Errorf("singleCompressor() is %q, want Go's: the program does not say its version", c.identity)
 		}
 	})
 	t.Run("the program fails", func(t *testing.T) {
@@ -61,13 +61,13 @@ func TestModulePacker(t *testing.T) {
 		if err := os.WriteFile(program, []byte(fails), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := modulePacker(t.Context()).compress(t.Context(), plain); !errorContains(err, "no memory") {
+		if _, err := singleCompressor(t.Context()).compress(t.Context(), plain); !errorContains(err, "no memory") {
 			t.Errorf("compress() = %v, want what the program said", err)
 		}
 	})
 }
 
-func TestPackedDictionary(t *testing.T) {
+func TestSingleDictionary(t *testing.T) {
 	for _, tt := range []struct{ in, want int }{
 		{0, 64 << 10},
 		{64 << 10, 64 << 10},
@@ -75,8 +75,8 @@ func TestPackedDictionary(t *testing.T) {
 		{3 << 20, 4 << 20},
 		{9 << 20, 4 << 20},
 	} {
-		if got := packedDictionary(tt.in); got != tt.want {
-			t.Errorf("packedDictionary(%d) = %d, want %d", tt.in, got, tt.want)
+		if got := singleDictionary(tt.in); got != tt.want {
+			t.Errorf("singleDictionary(%d) = %d, want %d", tt.in, got, tt.want)
 		}
 	}
 }

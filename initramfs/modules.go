@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
 )
 
@@ -118,9 +119,10 @@ func modulesSegment(fsys fs.FS, release string, s *moduleSet, pack func(plain ma
 	s.Stored = stores(s, func(name string) int { return len(content[name]) })
 	var list []Module
 	for _, name := range s.Sorted() {
-		list = append(list, Module{Name: name, Path: s.ImagePath(name), Bytes: int64(len(content[name])), Why: s.Why[name]})
+		_, file := module.CutArchive(s.ImagePath(name))
+		list = append(list, Module{Name: name, Path: file, Bytes: int64(len(content[name])), Why: s.Why[name]})
 	}
-	slices.SortFunc(list, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
+	sortModules(list)
 	if pack == nil {
 		return nil, list, wanted, nil
 	}

@@ -10,7 +10,6 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelmodules"
 	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 	"github.com/u-root/mkuimage/cpio"
@@ -118,15 +117,16 @@ func TestModulesSegmentPacked(t *testing.T) {
 		"kernel/drivers/net/phy/small.ko:",
 		"kernel/drivers/net/virtio_net.ko: kernel/net/core/failover.ko",
 		"kernel/net/core/failover.ko:",
-		"kernel/drivers/usb/host/xhci-hcd.ko:",
+		"kernel/drivers/usb/host/xhci-hcd.ko: kernel/drivers/usb/common/usb-common.ko",
+		"kernel/drivers/usb/common/usb-common.ko:",
 	)
 	paths := map[string]int{
 		"kernel/fs/ext4/ext4.ko": singleFrom, "kernel/fs/jbd2/jbd2.ko": singleFrom, // what no machine boots without
 		"kernel/drivers/net/virtio_net.ko": singleFrom, "kernel/net/core/failover.ko": 100, // nearly every one
 		"kernel/drivers/net/ethernet/realtek/r8169.ko": singleFrom, "kernel/drivers/net/phy/large.ko": singleFrom,
-		"kernel/drivers/net/phy/libphy.ko":    singleFrom, // among everyday
+		"kernel/drivers/net/phy/libphy.ko": singleFrom, "kernel/drivers/usb/common/usb-common.ko": 100, // everyday
+		"kernel/drivers/usb/host/xhci-hcd.ko": archiveSize - 100, // has no room beside both
 		"kernel/drivers/net/phy/small.ko":     100,
-		"kernel/drivers/usb/host/xhci-hcd.ko": archiveSize, // nothing else has room beside it
 	}
 	for name, size := range paths {
 		fsys[name] = &fstest.MapFile{Data: content(name, size)}
@@ -159,7 +159,7 @@ func TestModulesSegmentPacked(t *testing.T) {
 	for _, name := range []string{"kernel/fs/ext4/ext4.ko", "kernel/fs/jbd2/jbd2.ko", "kernel/drivers/net/virtio_net.ko", "kernel/net/core/failover.ko"} {
 		want[name] = string(content(name, paths[name]))
 	}
-	for _, name := range []string{"kernel/drivers/net/ethernet/realtek/r8169.ko.xz", "kernel/drivers/net/phy/large.ko.xz", "packs/1.cpio.zst", "packs/2.cpio.zst"} {
+	for _, name := range []string{"kernel/drivers/net/ethernet/realtek/r8169.ko.xz", "kernel/drivers/net/phy/large.ko.xz", "packs/1.cpio.zst", "packs/2.cpio.zst", "packs/3.cpio.zst"} {
 		want[name] = "packed " + name
 	}
 	got := map[string]string{}
@@ -176,8 +176,9 @@ func TestModulesSegmentPacked(t *testing.T) {
 		t.Errorf("segment (-want +got):\n%s", diff)
 	}
 	for file, members := range map[string][]string{
-		"packs/1.cpio.zst": {"kernel/drivers/net/phy/libphy.ko", "kernel/drivers/net/phy/small.ko"},
+		"packs/1.cpio.zst": {"kernel/drivers/net/phy/libphy.ko", "kernel/drivers/usb/common/usb-common.ko"},
 		"packs/2.cpio.zst": {"kernel/drivers/usb/host/xhci-hcd.ko"},
+		"packs/3.cpio.zst": {"kernel/drivers/net/phy/small.ko"},
 	} {
 		want := map[string]string{}
 		for _, name := range members {
@@ -192,11 +193,7 @@ func TestModulesSegmentPacked(t *testing.T) {
 		t.Errorf("modules.dep is\n%s\nwant in it\n%s", dep, wantDep)
 	}
 	for _, m := range list {
-		_, plain, archived := strings.Cut(m.Path, module.ArchiveSuffix+"/")
-		if !archived {
-			plain = strings.TrimSuffix(m.Path, singleSuffix)
-		}
-		if want := int64(len(fsys[plain].Data)); m.Bytes != want {
+		if want := int64(len(fsys[strings.TrimSuffix(m.Path, singleSuffix)].Data)); m.Bytes != want {
 			t.Errorf("the list has %s with %d bytes, want %d, unpacked", m.Path, m.Bytes, want)
 		}
 	}
@@ -219,11 +216,11 @@ func TestModulesSegment(t *testing.T) {
 	if got := []string{list[0].Name, list[1].Name, list[2].Name}; !slices.Equal(got, []string{"r8169", "libphy", "realtek"}) {
 		t.Errorf("modulesSegment() lists %v", got)
 	}
-	const archive = "packs/1.cpio.zst/kernel/drivers/net"
+	const net = ".cpio.zst/kernel/drivers/net/"
 	want := map[string]string{
-		"lib/modules/6.1.0/modules.dep": archive + "/ethernet/realtek/r8169.ko: " + archive + "/phy/libphy.ko\n" +
-			archive + "/phy/libphy.ko:\n" +
-			archive + "/phy/realtek.ko: " + archive + "/phy/libphy.ko\n",
+		"lib/modules/6.1.0/modules.dep": "packs/2" + net + "ethernet/realtek/r8169.ko: packs/1" + net + "phy/libphy.ko\n" +
+			"packs/1" + net + "phy/libphy.ko:\n" +
+			"packs/2" + net + "phy/realtek.ko: packs/1" + net + "phy/libphy.ko\n",
 		"lib/modules/6.1.0/modules.softdep":         "softdep r8169 pre: realtek\n",
 		"lib/modules/6.1.0/modules.alias":           "alias pci:v000010ECd00008168sv*sd*bc*sc*i* r8169\n",
 		"lib/modules/6.1.0/modules.builtin":         "kernel/drivers/block/loop.ko\n",
@@ -234,16 +231,19 @@ func TestModulesSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := contents(t, raw)
-	const file = "lib/modules/6.1.0/packs/1.cpio.zst"
-	wantMembers := map[string]string{
-		"kernel/drivers/net/ethernet/realtek/r8169.ko": "module r8169",
-		"kernel/drivers/net/phy/libphy.ko":             "module kernel/drivers/net/phy/libphy.ko",
-		"kernel/drivers/net/phy/realtek.ko":            "module kernel/drivers/net/phy/realtek.ko",
+	for name, want := range map[string]map[string]string{
+		"1": {"kernel/drivers/net/phy/libphy.ko": "module kernel/drivers/net/phy/libphy.ko"},
+		"2": {
+			"kernel/drivers/net/ethernet/realtek/r8169.ko": "module r8169",
+			"kernel/drivers/net/phy/realtek.ko":            "module kernel/drivers/net/phy/realtek.ko",
+		},
+	} {
+		file := "lib/modules/6.1.0/packs/" + name + ".cpio.zst"
+		if diff := cmp.Diff(want, contents(t, []byte(got[file]))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+		delete(got, file)
 	}
-	if diff := cmp.Diff(wantMembers, contents(t, []byte(got[file]))); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
-	delete(got, file)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("segment (-want +got):\n%s", diff)
 	}

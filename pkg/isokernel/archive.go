@@ -97,7 +97,7 @@ func (a *archive) unpack(ctx context.Context, names map[string]bool) error {
 	left := int64(keptMax)
 	into := initrd.Into(a.tree, func(string) bool { return true })
 	for k, part := range a.parts {
-		err := initrd.Read(part, func(f initrd.File) error {
+		err := initrd.Read(part, kernelmodules.Members(func(f initrd.File) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -123,7 +123,7 @@ func (a *archive) unpack(ctx context.Context, names map[string]bool) error {
 			}
 			f.Name = file
 			return into(f)
-		})
+		}))
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.names[k], err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/liveboot/liveboot/pkg/initrd/initrdtest"
+	"github.com/liveboot/liveboot/pkg/kernel/module"
 	"github.com/liveboot/liveboot/pkg/kernelimage"
 	"github.com/liveboot/liveboot/pkg/kernelmodules/kernelmodulestest"
 )
@@ -41,6 +42,25 @@ func initrdOf(folder fstest.MapFS, keep func(name string) bool) []byte {
 	slices.Sort(files)
 	files = append([]string{"bin/sh shell", "lib@ usr/lib", "usr/lib/modules/1.0/kernel/brd.ko another kernel's"}, files...)
 	return append(initrdtest.Newc("kernel/x86/microcode/a.bin microcode"), initrdtest.Gzip(initrdtest.Newc(files...))...)
+}
+
+// inArchive is a folder as mkinitramfs makes it, with its modules in an archive.
+func inArchive(folder fstest.MapFS) fstest.MapFS {
+	made := fstest.MapFS{}
+	var members []string
+	for name, f := range folder {
+		if strings.HasPrefix(name, "modules.") {
+			made[name] = f
+		} else {
+			members = append(members, name+" "+string(f.Data))
+		}
+	}
+	slices.Sort(members)
+	const archive = module.ArchiveFolder + "/1" + module.ArchiveSuffix
+	made[archive] = &fstest.MapFile{Data: initrdtest.Zstd(initrdtest.Newc(members...))}
+	dep := strings.ReplaceAll("\n"+string(folder["modules.dep"].Data), "\nkernel/", "\n"+archive+"/kernel/")
+	made["modules.dep"] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(dep, " kernel/", " "+archive+"/kernel/"))}
+	return made
 }
 
 func notBrd(name string) bool { return !strings.Contains(name, "brd") }
@@ -84,6 +104,9 @@ func TestModules(t *testing.T) {
 		passes   int
 	}{
 		{"all in the initrd", kernelWith(initrdOf(folder, notBrd)), folder, nil,
+			Wish{[]Need{need("fs-ext4"), need("loop")}, []string{"pci:v000010ECd00008168sv0sd0bc02sc00i00", "pci:nothing"}},
+			[]string{"crc32c_generic", "ext4", "jbd2", "libphy", "mbcache", "r8169", "realtek"}, nil, nil, 1},
+		{"all in an archive in the initrd", kernelWith(initrdOf(inArchive(folder), all)), inArchive(folder), nil,
 			Wish{[]Need{need("fs-ext4"), need("loop")}, []string{"pci:v000010ECd00008168sv0sd0bc02sc00i00", "pci:nothing"}},
 			[]string{"crc32c_generic", "ext4", "jbd2", "libphy", "mbcache", "r8169", "realtek"}, nil, nil, 1},
 		{"the running kernel tells nothing", kernelWith(initrdOf(folder, notBrd)), nil, nil,

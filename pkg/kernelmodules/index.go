@@ -20,7 +20,7 @@ import (
 
 // An Index is what depmod(8) wrote into a folder lib/modules/<version>.
 type Index struct {
-	Paths map[string]string   // name to the file's path below the folder
+	Paths map[string]string   // name to the file's path below the folder, or in an archive there (see Members)
 	Deps  map[string][]string // name to the names that must be loaded before, the last one first
 	Weak  map[string][]string // name to what it may ask the kernel for
 	Tree  map[string]string   // name to its path in the kernel's own tree, even if another file replaces it
@@ -83,7 +83,7 @@ func (x *Index) parseDep(b []byte) error {
 			return fmt.Errorf("file %q: not a path below the folder", file)
 		}
 		name := module.Name(file)
-		x.Paths[name] = file
+		_, x.Paths[name] = module.CutArchive(file)
 		for dep := range strings.FieldsSeq(deps) {
 			x.Deps[name] = append(x.Deps[name], module.Name(dep))
 		}

@@ -57,10 +57,10 @@ func TestUnpacked(t *testing.T) {
 	}
 }
 
-// archive writes a pack with these modules, each with its own path for content, and returns its path.
-func archive(t *testing.T, names ...string) string {
+// archiveWith writes an archive of these modules, each with its own path for content, and returns its path.
+func archiveWith(t *testing.T, names ...string) string {
 	t.Helper()
-	var entries []string
+	entries := []string{"kernel/"}
 	for _, name := range names {
 		entries = append(entries, name+" module "+name)
 	}
@@ -74,6 +74,7 @@ func archive(t *testing.T, names ...string) string {
 func TestArchived(t *testing.T) {
 	var s System
 	get := func(file, member string) (string, error) {
+		t.Helper()
 		f, err := os.Open(file)
 		if err != nil {
 			t.Fatal(err)
@@ -82,51 +83,64 @@ func TestArchived(t *testing.T) {
 		b, err := s.archived(f, member)
 		return string(b), err
 	}
-	first, second := archive(t, "kernel/a.ko", "kernel/b.ko"), archive(t, "kernel/a.ko")
-	for _, tt := range []struct{ file, member string }{{first, "kernel/b.ko"}, {first, "kernel/a.ko"}, {second, "kernel/a.ko"}, {first, "kernel/b.ko"}} {
-		if got, err := get(tt.file, tt.member); err != nil || got != "module "+tt.member {
-			t.Errorf("%s of %s is %q, %v", tt.member, tt.file, got, err)
+	var all []string
+	for range archivesKept + 1 {
+		all = append(all, archiveWith(t, "kernel/a.ko", "kernel/b.ko"))
+	}
+	for _, file := range append(all, all...) {
+		for _, member := range []string{"kernel/a.ko", "kernel/b.ko"} {
+			if got, err := get(file, member); err != nil || got != "module "+member {
+				t.Errorf("%s of %s is %q, %v", member, file, got, err)
+			}
 		}
 	}
-	// What is known need not be read again.
-	if err := os.Truncate(first, 0); err != nil {
-		t.Fatal(err)
+	// The last ones are not read again; the first one is.
+	for _, file := range all {
+		if err := os.Truncate(file, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got, err := get(first, "kernel/a.ko"); err != nil || got != "module kernel/a.ko" {
-		t.Errorf("the archive that was read last was read again: %q, %v", got, err)
+	for _, file := range all[1:] {
+		if got, err := get(file, "kernel/a.ko"); err != nil || got != "module kernel/a.ko" {
+			t.Errorf("%s was read again: %q, %v", file, got, err)
+		}
+	}
+	if got, err := get(all[0], "kernel/a.ko"); err == nil {
+		t.Errorf("%q is kept of an archive that %d others came after", got, archivesKept)
 	}
 }
 
 // TestInsertArchivedErrors: the archive is named, and the module.
 func TestInsertArchivedErrors(t *testing.T) {
-	file := archive(t, "kernel/a.ko", "kernel/b.ko")
+	b, err := os.ReadFile(archiveWith(t, "kernel/a.ko", "kernel/b.ko"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		name string
-		cut  int64
-		path string
-		want string
+		name    string
+		content []byte
+		member  string
+		want    string
 	}{
-		{"not in it", 0, "kernel/c.ko", "the archive does not hold it"},
-		{"a folder's name", 0, "kernel", "the archive does not hold it"},
-		{"cut off", 3, "kernel/a.ko", "cut off"},
+		{"not in it", b, "kernel/c.ko", "the archive does not hold it"},
+		{"a folder's name", b, "kernel", "the archive does not hold it"},
+		{"cut off", b[:len(b)-3], "kernel/a.ko", "cut off"},
+		{"no archive", packed(t, ".zst", []byte("module")), "kernel/a.ko", "unexpected EOF"},
+		{"a file of more than all", packed(t, ".zst", bytes.Replace(initrdtest.Newc("kernel/a.ko 0123456789"), []byte("0000000A"), []byte("10000000"), 1)), "kernel/a.ko", "unexpected EOF"},
+		{"not there", nil, "kernel/a.ko", "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+			file := filepath.Join(t.TempDir(), "2"+ArchiveSuffix)
+			if tt.content != nil {
+				if err := os.WriteFile(file, tt.content, 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
-			damaged := filepath.Join(t.TempDir(), "2"+ArchiveSuffix)
-			if err := os.WriteFile(damaged, b[:int64(len(b))-tt.cut], 0o644); err != nil {
-				t.Fatal(err)
-			}
-			path := damaged + "/" + tt.path
-			if err := new(System).Insert(path, ""); err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("Insert() = %v, want an error with %q that names %s", err, tt.want, path)
+			module := file + "/" + tt.member
+			if err := new(System).Insert(module, ""); err == nil || !strings.Contains(err.Error(), module+": ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Insert() = %v, want an error with %q that names %s", err, tt.want, module)
 			}
 		})
-	}
-	if err := new(System).Insert(file[:len(file)-1]+"/kernel/a.ko", ""); err == nil {
-		t.Error("Insert() of an archive that is not there: want an error")
 	}
 }
 
