@@ -3,7 +3,6 @@ package initramfs
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -81,9 +80,9 @@ func stores(s *moduleSet, size func(name string) int) map[string]string {
 	}
 	plain, often := closure(s, atHand(), required...), closure(s, everyday())
 	stored := map[string]string{}
-	archives, filled := 0, 0
+	archives := 0
 	archive := func(names []string) {
-		filled = archiveSize + 1 // so that a new one begins
+		filled := archiveSize + 1 // so that a new one begins
 		for _, name := range names {
 			if filled += size(name); filled > archiveSize {
 				archives, filled = archives+1, size(name)
@@ -174,10 +173,7 @@ func (b *builder) compressAll(ctx context.Context, c compressor, names []string,
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, name := range names {
 		group.Go(func() error {
-			h := sha256.New()
-			fmt.Fprintf(h, "module\n%s\n%s\n", c.identity, runtime.Version())
-			h.Write(plain[name])
-			content, err := b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) { return c.compress(ctx, plain[name]) })
+			content, err := b.compressed(ctx, c, plain[name], func() {}) // they were announced together
 			if err != nil {
 				return fmt.Errorf("compress %s: %w", name, err)
 			}

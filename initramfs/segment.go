@@ -80,20 +80,28 @@ func (b *builder) pack(ctx context.Context, segments []segment) (initrd []byte, 
 
 // compress compresses a segment, or takes it from the cache.
 func (b *builder) compress(ctx context.Context, s segment) ([]byte, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n", b.compressor.identity, runtime.Version())
-	h.Write(s.raw)
-	packed, err := b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+	packed, err := b.compressed(ctx, b.compressor, s.raw, func() {
 		b.report("compressing segment %s, %s, with %s", s.name, megabytes(int64(len(s.raw))), b.compressor.identity)
-		return b.compressor.compress(ctx, s.raw)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("compress segment %s: %w", s.name, err)
 	}
 	return packed, nil
+}
+
+// compressed is what c makes of raw, from the cache where that has it. Before it
+// is made, begin is called.
+func (b *builder) compressed(ctx context.Context, c compressor, raw []byte, begin func()) ([]byte, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", c.identity, runtime.Version())
+	h.Write(raw)
+	return b.cache.get([sha256.Size]byte(h.Sum(nil)), func() ([]byte, error) {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		begin()
+		return c.compress(ctx, raw)
+	})
 }
 
 // report tells the caller of Build about a step, one at a time.

@@ -55,7 +55,7 @@ func (s *supervisor) startDrivers() {
 		Dir: "/", Env: shellEnvironment(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 	})
 	if err != nil {
-		s.ui.Warnf("no drivers for devices that nothing was loaded for yet: %v", err)
+		s.ui.Warnf("no drivers for devices that nothing was loaded for yet (load them in the shell, with modprobe): %v", err)
 	}
 }
 

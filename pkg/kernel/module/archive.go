@@ -54,7 +54,7 @@ func (s *System) archived(f *os.File, member string) ([]byte, error) {
 	}
 	image := s.archives[i].modules[member]
 	if image == nil {
-		return nil, errors.New("the archive does not hold it")
+		return nil, errors.New("the archive does not hold it: build the initrd again")
 	}
 	return image, nil
 }
